@@ -1,0 +1,79 @@
+/* rules.h: which token may come next, and which one does: one pure function.
+ *
+ *     choice = f(what the path so far says, one row of logits)
+ *
+ * The plain path and the verify path call the same function with the same inputs, which is half of
+ * the exactness promise (the other half is that logits do not depend on the other rows).
+ * Sources: openai/whisper decoding.py (SuppressBlank, SuppressTokens, ApplyTimestampRules) for the
+ * rules; E. J. Gumbel's max trick for sampling: argmax(logits / T + g), g = -log(-log(u)), with u keyed
+ * by (seed, window, attempt, position, token), so that a token's noise is the same for every pass.
+ */
+#ifndef RULES_RULES_H
+#define RULES_RULES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "kernels/kernels.h"
+#include "model/model.h"
+
+enum rules_task { TASK_TRANSCRIBE, TASK_TRANSLATE };
+
+/* Everything that stays the same during one attempt at one window. Plain data. */
+struct rules {
+    const struct model_description *model;   /* borrowed */
+    const uint32_t *suppressed;              /* bit per token, never allowed; borrowed, see rules_masks */
+    const uint32_t *suppressed_first;        /* bit per token, additionally not allowed as first token */
+    bool timestamps;
+    bool detect_language;                    /* only language tokens are allowed */
+    int32_t max_initial_timestamp;           /* in steps of 20 ms: 50 = 1.0 s; -1: no limit */
+    float temperature;                       /* 0: greedy */
+    uint64_t seed;
+    uint32_t window;
+    uint32_t attempt;
+};
+
+/* What the sampled tokens on a path say to the rules. Plain data of 16 bytes, one per row. */
+struct rules_state {
+    uint32_t n_sampled;         /* tokens after the prompt */
+    int32_t last;               /* last sampled token or -1 */
+    int32_t before_last;        /* the one before it or -1 */
+    int32_t last_timestamp;     /* highest timestamp token so far or -1 */
+};
+
+struct rules_choice {
+    int32_t token;              /* the target's choice */
+    float logprob;              /* natural log, softmax over the allowed tokens at temperature 1 */
+    int32_t second;             /* runner-up among the allowed, or -1 */
+    float second_logprob;
+    float gap;                  /* difference of the two (noisy) scores: how near a tie it was */
+};
+
+/* Bit masks for a model, made once per process and model. */
+struct rules_masks;
+MUST_CHECK enum status rules_masks_new(const struct model_description *model,
+                                       struct rules_masks **out, struct error *err);
+void rules_masks_free(struct rules_masks **masks);
+
+/* Greedy, timestamps off, nothing detected: the caller changes what it wants. Borrows both. */
+struct rules rules_default(const struct model_description *model, const struct rules_masks *masks);
+
+/* The state before the first sampled token, and the state after one more. */
+struct rules_state rules_begin(void);
+struct rules_state rules_advance(const struct rules *rules, struct rules_state state, int32_t token);
+
+/* Is `token` a timestamp, and which (in steps of 20 ms, 0..1500)? -1 if not. */
+int32_t rules_timestamp_steps(const struct model_description *model, int32_t token);
+
+/* The choice for one row. `logits` has n_vocab entries and is scratch: it may be overwritten.
+ * Pure: no state, same bits for every kernel set. */
+void rules_choose(const struct rules *rules, const struct rules_state *state,
+                  const struct kernels *kernels, float *logits, struct rules_choice *out);
+
+/* Softmax probability of one token over the unfiltered row (no-speech probability, language
+ * probabilities). Does not change logits. */
+float rules_probability(const struct kernels *kernels, const float *logits, uint32_t n_vocab,
+                        int32_t token);
+
+#endif
