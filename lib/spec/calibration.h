@@ -1,0 +1,41 @@
+/* calibration.h: what a draft's confidence is worth: confidence -> measured acceptance rate.
+ *
+ * A model's probability of its token is not the probability that another model picks the same one:
+ * noise, device and language change it. Per bucket of confidence two counts with exponential
+ * forgetting: trials (the token was asked about: its parent was accepted) and hits. The prior of a
+ * bucket is its own confidence, worth SPEC_CALIBRATION_PRIOR trials:
+ *
+ *     rate = (hits + PRIOR * confidence) / (trials + PRIOR)
+ */
+#ifndef SPEC_CALIBRATION_H
+#define SPEC_CALIBRATION_H
+
+#include <stdint.h>
+
+#include "spec/accept.h"
+#include "spec/tree.h"
+
+enum { SPEC_CALIBRATION_BUCKETS = 12 };
+
+struct spec_calibration {
+    float trials[SPEC_CALIBRATION_BUCKETS];
+    float hits[SPEC_CALIBRATION_BUCKETS];
+};
+
+void spec_calibration_init(struct spec_calibration *calibration);
+
+/* Estimated probability that a token of this confidence is accepted; within [0, 1], continuous in the
+ * confidence (interpolated between bucket centres). */
+float spec_calibration_rate(const struct spec_calibration *calibration, float confidence);
+
+void spec_calibration_observe(struct spec_calibration *calibration, float confidence,
+                              int accepted);
+
+/* Learns from a pass: each child of an accepted node (or of the root) was asked about. */
+void spec_calibration_pass(struct spec_calibration *calibration, const struct spec_tree *tree,
+                           const struct spec_accepted *accepted);
+
+/* Replaces every confidence of the tree by its rate. */
+void spec_calibration_apply(const struct spec_calibration *calibration, struct spec_tree *tree);
+
+#endif

@@ -1,0 +1,56 @@
+/* price.h: what rows cost and how many are worth it.
+ *
+ * The cost curve us(rows) of this machine is measured as passes go by, kept at a few row counts and
+ * read by linear interpolation, made monotone: more rows never cost less. Until a row count has
+ * been seen, the prior is a straight line through one row and the largest count.
+ *
+ * How many: a tree whose nodes stand best first gives, cut at n nodes,
+ *     expected decided tokens  E(n) = 1 + sum of the survivals of its first n nodes
+ *     cost                     C(n) = us(rows before) + price * (us(rows with n) - us(rows before))
+ * and the n with the largest E(n) / C(n) is taken (the smallest such n). Price 1 is the measured
+ * curve; 0 says that rows are free, and all are taken.
+ */
+#ifndef SPEC_PRICE_H
+#define SPEC_PRICE_H
+
+#include <stdint.h>
+
+#include "spec/tree.h"
+
+enum { SPEC_COST_KNOTS = 8 };           /* at 1, 2, 4, 8, 16, 32, 48, 64 rows */
+
+struct spec_cost {
+    float us[SPEC_COST_KNOTS];
+    float weight[SPEC_COST_KNOTS];      /* observations behind it, with forgetting; 0: prior only */
+};
+
+/* Prior: step_us for one row, row_us for each further row; both positive. */
+void spec_cost_init(struct spec_cost *cost, float step_us, float row_us);
+
+/* A pass of n_rows (1..64) took `us` of model time. */
+void spec_cost_observe(struct spec_cost *cost, uint32_t n_rows, float us);
+
+/* Estimated microseconds of a pass; n_rows beyond 64 are extrapolated. Monotone in n_rows. */
+float spec_cost_us(const struct spec_cost *cost, uint32_t n_rows);
+
+/* Marginal cost of a row around 8 rows, for publishing in a Price frame. */
+float spec_cost_row_us(const struct spec_cost *cost);
+
+struct spec_rows {
+    uint32_t n_nodes;                   /* nodes of the tree to take */
+    float expected;                     /* decided tokens */
+    float us;                           /* cost of the pass (unscaled) */
+};
+
+struct spec_rows_ask {
+    const struct spec_tree *tree;
+    const struct spec_cost *cost;
+    uint32_t n_fixed;                   /* rows that the pass has anyway: the root, and a prompt; >= 1 */
+    uint32_t n_nodes_max;               /* cap */
+    float us_max;                       /* no pass beyond this cost (a balance); INFINITY: no such cap */
+    float price;                        /* factor on the extra cost; negative: 1; 0: free */
+};
+
+struct spec_rows spec_rows_worth(const struct spec_rows_ask *ask);
+
+#endif

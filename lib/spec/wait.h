@@ -1,0 +1,81 @@
+/* wait.h: what a session does next: a plain step, a verify pass, or a wait. One pure function.
+ *
+ * The balance keeps the promise "never slower than plain decoding by more than one step", per
+ * utterance, for any draft, network and cost curve:
+ *
+ *     balance = one plain step                                  at the start
+ *             + decided tokens x plain step - cost              of each pass
+ *             - time                                            of each wait
+ *
+ * It never goes below zero, since a pass or wait is begun only if it can be paid when everything is
+ * refused (a pass then decides one token). And balance = step + plain time - own time, so
+ * own time <= plain time + one step. What is left over is rounding: a pass that took longer than
+ * its estimate.
+ *
+ * When does a wait pay? A pass now (E0 tokens, cost C0) decides tokens that the draft would bring
+ * anyway (E1 tokens, cost C1, in W): the draft is walked along them when it comes.
+ *     waiting   E1 tokens               in W + C1
+ *     working   max(E1, E0 + 1) tokens  in max(C0, W) + C1
+ * Wait if the first rate is higher. So no wait is ever longer than the pass that it replaces.
+ */
+#ifndef SPEC_WAIT_H
+#define SPEC_WAIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "spec/price.h"
+#include "spec/tree.h"
+
+struct spec_balance {
+    float us;
+};
+
+/* Starts an utterance. */
+void spec_balance_start(struct spec_balance *balance, const struct spec_cost *cost);
+
+/* A pass decided n_tokens and took `us` (of which fixed_us would have been spent without drafts too,
+ * e.g. on prompt rows; 0 otherwise). */
+void spec_balance_pass(struct spec_balance *balance, const struct spec_cost *cost,
+                       uint32_t n_tokens, float us, float fixed_us);
+
+void spec_balance_wait(struct spec_balance *balance, float us);
+
+enum spec_action { SPEC_PLAIN, SPEC_VERIFY, SPEC_WAIT };
+
+enum spec_mode {
+    SPEC_MODE_FREE,                     /* work-conserving, by balance and price */
+    SPEC_MODE_WAIT_DRAFT,               /* begin each window with the whole draft, then as FREE */
+    SPEC_MODE_LOCKSTEP,                 /* only the client's fresh trees, nothing overlapped */
+    SPEC_MODE_ALONE                     /* drafts are not used */
+};
+
+struct spec_turn_ask {
+    enum spec_mode mode;
+    uint64_t now_us;
+    const struct spec_tree *tree;       /* proposal at hand, best first; n == 0: none */
+    const struct spec_cost *cost;
+    const struct spec_balance *balance;
+    uint32_t n_fixed;                   /* rows that come anyway: root and prompt; at least 1 */
+    uint32_t n_nodes_max;               /* cap: 64 - n_fixed, positions and tokens left */
+    float row_price;                    /* negative: measured; 0: free (the balance is not asked either) */
+    bool window_begun;                  /* a token of this window and attempt is decided */
+    bool draft_fresh;                   /* the proposal comes from a client draft not yet tried */
+    bool draft_complete;                /* ... which is whole */
+    bool draft_due;                     /* the client owes a draft: it drafts, the link is alive */
+    uint64_t draft_at_us;               /* when it is expected; only if draft_due */
+    float draft_tokens;                 /* tokens per pass that fresh drafts brought of late (E1) */
+    uint64_t patience_us;               /* WAIT_DRAFT and LOCKSTEP give up at this time */
+};
+
+struct spec_turn {
+    enum spec_action action;
+    uint32_t n_nodes;                   /* SPEC_VERIFY: nodes of the tree to take, at least 1 */
+    uint64_t until_us;                  /* SPEC_WAIT: ask again at this time or when a frame comes */
+    float expected;                     /* decided tokens expected of the pass */
+};
+
+/* SPEC_WAIT never has until_us <= now_us: the caller always makes progress. */
+struct spec_turn spec_turn(const struct spec_turn_ask *ask);
+
+#endif
