@@ -1,0 +1,38 @@
+/* toy.h: a backend without a model, for tests: same verbs, same row semantics, microseconds a pass.
+ *
+ * "Speech" is a script: a short list of text tokens drawn from a hash of the first mel frames (the last two
+ * are left out, a cut window may differ there), so that backends of one vocabulary hear the same words in
+ * the same features. What a backend says at each place of the script is its own: with `mistakes` it
+ * mishears some places (another token, one left out, one put in), keyed by its seed. Logits are noise keyed
+ * by (seed, audio, whole path) plus a peak at the next token, so a row that attends to a wrong key gets other
+ * logits, as in a real model.
+ *
+ * The path says what to do: without <|notimestamps|> in it segments are bracketed by timestamps; after
+ * the script comes the end token.
+ */
+#ifndef BACKEND_TOY_TOY_H
+#define BACKEND_TOY_TOY_H
+
+#include "backend/backend.h"
+
+struct toy_options {
+    uint64_t seed;
+    float mistakes;             /* share of places misheard, 0..1 */
+    uint32_t script_max;        /* longest script in text tokens; 0: 40 */
+    uint32_t encode_slices;     /* encode takes this many slices under a budget of 0; 0: 4 */
+    const struct kernels *kernels;  /* NULL: kernels_find(NULL) */
+};
+
+/* A small multilingual vocabulary with all special tokens and 1,501 timestamps: text tokens 0..199. */
+void toy_description(struct model_description *out);
+
+/* Borrows the description for the backend's life. `options` may be NULL. */
+MUST_CHECK enum status toy_backend_new(const struct model_description *description,
+                                       const struct toy_options *options, struct backend **out,
+                                       struct error *err);
+
+/* The script that these features hold; returns its length (at most `max`). */
+uint32_t toy_script(const struct model_description *description, const struct toy_options *options,
+                    const struct backend_features *features, int32_t *tokens, uint32_t max);
+
+#endif
