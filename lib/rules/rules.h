@@ -20,11 +20,13 @@
 
 enum rules_task { TASK_TRANSCRIBE, TASK_TRANSLATE };
 
+/* Suppressed tokens of a model, made once per process and model; read-only afterwards. */
+struct rules_masks;
+
 /* Everything that stays the same during one attempt at one window. Plain data. */
 struct rules {
     const struct model_description *model;   /* borrowed */
-    const uint32_t *suppressed;              /* bit per token, never allowed; borrowed, see rules_masks */
-    const uint32_t *suppressed_first;        /* bit per token, additionally not allowed as first token */
+    const struct rules_masks *masks;         /* borrowed */
     bool timestamps;
     bool detect_language;                    /* only language tokens are allowed */
     int32_t max_initial_timestamp;           /* in steps of 20 ms: 50 = 1.0 s; -1: no limit */
@@ -39,7 +41,7 @@ struct rules_state {
     uint32_t n_sampled;         /* tokens after the prompt */
     int32_t last;               /* last sampled token or -1 */
     int32_t before_last;        /* the one before it or -1 */
-    int32_t last_timestamp;     /* highest timestamp token so far or -1 */
+    int32_t last_timestamp;     /* last timestamp token so far or -1 */
 };
 
 struct rules_choice {
@@ -50,11 +52,14 @@ struct rules_choice {
     float gap;                  /* difference of the two (noisy) scores: how near a tie it was */
 };
 
-/* Bit masks for a model, made once per process and model. */
-struct rules_masks;
+/* The model's own suppress lists, and what OpenAI always suppresses: the special tokens that stand only in
+ * prompts and no-speech, and the end token as first token. STATUS_CORRUPT for ids outside the vocabulary. */
 MUST_CHECK enum status rules_masks_new(const struct model_description *model,
                                        struct rules_masks **out, struct error *err);
 void rules_masks_free(struct rules_masks **masks);
+
+/* Is the token suppressed: always, or as first token? */
+bool rules_masks_suppressed(const struct rules_masks *masks, int32_t token, bool first);
 
 /* Greedy, timestamps off, nothing detected: the caller changes what it wants. Borrows both. */
 struct rules rules_default(const struct model_description *model, const struct rules_masks *masks);
@@ -66,8 +71,9 @@ struct rules_state rules_advance(const struct rules *rules, struct rules_state s
 /* Is `token` a timestamp, and which (in steps of 20 ms, 0..1500)? -1 if not. */
 int32_t rules_timestamp_steps(const struct model_description *model, int32_t token);
 
-/* The choice for one row. `logits` has n_vocab entries and is scratch: it may be overwritten.
- * Pure: no state, same bits for every kernel set. */
+/* The choice for one row. `logits` has n_vocab entries without NaN and is scratch: it may be overwritten.
+ * Pure: no state, same bits for every kernel set; of equal scores the lowest id wins. When nothing is
+ * allowed (every allowed logit is -INFINITY): the end token with logprob -INFINITY. */
 void rules_choose(const struct rules *rules, const struct rules_state *state,
                   const struct kernels *kernels, float *logits, struct rules_choice *out);
 
