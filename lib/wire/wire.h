@@ -4,8 +4,8 @@
  * parents before children, counts against the caps below. Behind this header nobody sees protobuf.
  * Our own frames assert; a peer's frame is refused with a status and a text that can be sent back.
  *
- * Finality (docs/ARCHITECTURE.md, "The wire"): tokens are *decided* within (window, attempt) and may
- * be taken back by a new attempt; they are *committed* by WindowFinal, once, and never change.
+ * Finality (docs/WIRE.md): tokens are *decided* within (window, attempt) and may be taken back by a
+ * new attempt; they are *committed* by WindowFinal, once, and never change.
  */
 #ifndef WIRE_WIRE_H
 #define WIRE_WIRE_H
@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "wire/vocabulary.h"
 
 enum { WIRE_VERSION_MIN = 1, WIRE_VERSION_MAX = 1 };
 
@@ -25,8 +26,8 @@ enum {
     WIRE_PROMPT_MAX = 224,
     WIRE_TEXT_MAX = 16 * 1024,
     WIRE_UTTERANCES_MAX = 4,            /* open at once in one session */
-    WIRE_VOCABULARY_MAX = 4 << 20,
-    WIRE_MESSAGE_MAX = 320
+    WIRE_MESSAGE_MAX = 320,
+    WIRE_TOKEN_MAX = 1 << 19            /* token ids are below this */
 };
 
 enum wire_kind {
@@ -38,24 +39,25 @@ enum wire_kind {
     WIRE_KIND_N
 };
 
-enum wire_codec { WIRE_PCM_S16, WIRE_FLAC };    /* 16 kHz mono; FLAC: one self-contained stream per frame */
+/* 16 kHz mono; FLAC: one self-contained stream per frame. */
+enum wire_codec { WIRE_PCM_S16, WIRE_FLAC, WIRE_CODEC_N };
 
 /* The rules a client asks for. */
 struct wire_rules {
     char language[8];                   /* "en", "auto" */
     bool translate;
     bool timestamps;
-    bool fallback;                      /* temperatures 0.2 .. 1.0 when the greedy text looks broken */
+    bool fallback;                      /* temperatures 0.2 .. 1.0 when greedy text looks broken */
     bool condition_on_previous;         /* previous window's text as prompt */
     bool use_drafts;                    /* false: the target alone */
     bool lockstep;                      /* only the client's tree, nothing overlapped */
     bool wait_draft;                    /* begin each window with the whole draft */
-    float row_price;                    /* negative: the measured one; 0: rows are free; else a factor */
+    float row_price;                    /* negative: the measured one; 0: rows are free; a factor */
     float temperature;                  /* first temperature; 0 greedy */
     uint64_t seed;
 };
 
-/* Where an unfinished utterance stands, from the client's view, when it reconnects. A claim, not a fact. */
+/* Where an unfinished utterance stands, says a client that reconnects: a claim, not a fact. */
 struct wire_resume {
     uint32_t utterance;
     uint32_t window;
@@ -76,14 +78,14 @@ struct wire_open {
     char draft_model[64];
     struct wire_rules rules;
     uint32_t n_resume;
-    struct wire_resume *resume;         /* [n_resume], at most WIRE_UTTERANCES_MAX; owned by the frame */
+    struct wire_resume *resume;         /* [n_resume], at most WIRE_UTTERANCES_MAX; owned */
 };
 
 struct wire_audio {
     uint32_t utterance;
     uint64_t first_sample;              /* in the utterance, at 16 kHz */
     enum wire_codec codec;
-    uint32_t n_bytes;
+    uint32_t n_bytes;                   /* at least 1, even for PCM */
     uint8_t *bytes;                     /* owned by the frame */
 };
 
@@ -94,19 +96,20 @@ struct wire_end_of_utterance {
 
 struct wire_node {
     int32_t token;                      /* target id */
-    int32_t parent;                     /* index, below own; -1: follows the prefix */
-    float confidence;                   /* 0..1 */
+    int32_t parent;                     /* index in the whole draft, below own; -1: the prefix */
+    float confidence;                   /* 0..1; crosses in 8 bits: see wire_confidence */
 };
 
 struct wire_draft {
     uint32_t utterance, window, attempt;
     uint32_t number;                    /* per utterance, from 1, rising */
-    uint32_t base;                      /* 0: whole; else nodes are appended to draft `base` */
+    uint32_t base;                      /* 0: whole; else a delta against draft `base`, below number */
+    uint32_t n_base;                    /* first nodes of `base` that are kept; 0 when base is 0 */
     uint32_t n_prefix;                  /* decided tokens that the draft grew from */
     uint64_t prefix_hash;               /* wire_hash of those ids */
     bool complete;                      /* the draft reached its end token or its cap */
-    uint32_t n_nodes;
-    struct wire_node *nodes;            /* owned by the frame */
+    uint32_t n_nodes;                   /* n_base + n_nodes is at most WIRE_DRAFT_NODES_MAX */
+    struct wire_node *nodes;            /* [n_nodes], node i has index n_base + i; owned by the frame */
 };
 
 struct wire_cancel {
@@ -126,7 +129,7 @@ struct wire_opened {
     uint64_t vocabulary_hash;
     uint32_t utterances_max;
     uint32_t audio_credit;              /* bytes of audio that may be under way at once */
-    uint32_t n_next;                    /* per resumed utterance: the next audio sample that is lacking */
+    uint32_t n_next;                    /* per resumed utterance: the next sample that it lacks */
     struct { uint32_t utterance; uint64_t next_sample; } next[WIRE_UTTERANCES_MAX];
 };
 
@@ -135,7 +138,7 @@ struct wire_decided {
     uint32_t n_before;                  /* decided tokens before these */
     uint32_t n_tokens;
     int32_t tokens[WIRE_TOKENS_MAX];
-    uint32_t draft_number;              /* newest draft that was used (an acknowledgement), 0: none */
+    uint32_t draft_number;              /* newest draft in use (an acknowledgement); 0: none */
     uint64_t window_start;              /* first sample of the window */
     char language[8];                   /* in force for this attempt */
     uint64_t audio_received;            /* contiguous samples held: frees the client's credit */
@@ -162,7 +165,7 @@ struct wire_window_final {
     int32_t tokens[WIRE_TOKENS_MAX];
     uint32_t n_segments;
     struct wire_segment segments[WIRE_SEGMENTS_MAX];
-    char *text;                         /* UTF-8, terminated; owned by the frame */
+    char *text;                         /* valid UTF-8, never NULL; owned by the frame */
     uint64_t digest;                    /* wire_hash over the window's tokens */
     uint32_t n_prompt;                  /* previous-text prompt for the next window */
     int32_t prompt[WIRE_PROMPT_MAX];
@@ -217,19 +220,14 @@ struct wire_frame {
     } u;
 };
 
-struct wire_bytes {
-    uint8_t *data;                      /* malloc'ed; caller frees with wire_bytes_release */
-    size_t size;
-};
-
 /* Packs a frame. Asserts on what a peer would refuse; STATUS_NO_MEMORY is the only failure. */
 MUST_CHECK enum status wire_pack(const struct wire_frame *frame, struct wire_bytes *out,
                                  struct error *err);
-void wire_bytes_release(struct wire_bytes *bytes);
 
-/* Unpacks and validates. On STATUS_OK the caller releases the frame with wire_frame_release; on failure
- * (STATUS_CORRUPT, _UNSUPPORTED, _NO_MEMORY) there is nothing to release. `from_client` says which half
- * of the kinds is acceptable. */
+/* Unpacks and validates. On STATUS_OK the caller releases the frame with wire_frame_release; on
+ * failure there is nothing to release: STATUS_CORRUPT (breaks the rules; the text says which),
+ * _UNSUPPORTED (a kind or codec of a later version), _NO_MEMORY. `from_client` says which half of
+ * the kinds is acceptable. Unknown fields are ignored. */
 MUST_CHECK enum status wire_unpack(const uint8_t *data, size_t size, bool from_client,
                                    struct wire_frame *out, struct error *err);
 void wire_frame_release(struct wire_frame *frame);
@@ -237,28 +235,13 @@ void wire_frame_release(struct wire_frame *frame);
 /* 64-bit hash (XXH3) of token ids as little-endian int32. */
 uint64_t wire_hash(const int32_t *tokens, uint32_t n_tokens);
 
-/* Vocabulary message of GetVocabulary(hash): request and answer. Token i is bytes[offset[i] ..
- * offset[i + 1]); special ids as in model.h's struct special_tokens, in declaration order. */
-enum { WIRE_SPECIAL_N = 9 };
+/* What a confidence in 0..1 becomes on the other side: the nearest multiple of 1/255. */
+float wire_confidence(float confidence);
 
-struct wire_vocabulary {
-    uint64_t hash;
-    uint32_t n_tokens;
-    uint32_t *offsets;                  /* [n_tokens + 1]; owned */
-    uint8_t *bytes;                     /* owned */
-    int32_t special[WIRE_SPECIAL_N];
-    uint32_t n_languages;
-    char (*languages)[4];               /* owned */
-};
+/* The version to speak with a peer that offers low..high; 0: none in common. */
+uint32_t wire_version(uint32_t low, uint32_t high);
 
-MUST_CHECK enum status wire_vocabulary_request_pack(uint64_t hash, struct wire_bytes *out,
-                                                    struct error *err);
-MUST_CHECK enum status wire_vocabulary_request_unpack(const uint8_t *data, size_t size,
-                                                      uint64_t *hash, struct error *err);
-MUST_CHECK enum status wire_vocabulary_pack(const struct wire_vocabulary *vocabulary,
-                                            struct wire_bytes *out, struct error *err);
-MUST_CHECK enum status wire_vocabulary_unpack(const uint8_t *data, size_t size,
-                                              struct wire_vocabulary *out, struct error *err);
-void wire_vocabulary_release(struct wire_vocabulary *vocabulary);
+/* Lower-case name of a kind, for logs and errors: "window_final". */
+const char *wire_kind_name(enum wire_kind kind);
 
 #endif
