@@ -12,7 +12,7 @@ for program in "$@"; do
     timeout "${TEST_TIMEOUT:-300}" "$program" "${args[@]}" >"$log" 2>&1; rc=$?
     took=$(echo "$(date +%s.%N) $start" | awk '{printf "%.1f", $1 - $2}')
     ok=$(grep -aoE 'PASSED  \] [0-9]+' "$log" | tail -1 | grep -oE '[0-9]+$'); ok=${ok:-0}
-    bad=$(grep -acE '^\[  FAILED  \] [a-z_A-Z0-9]+$' "$log")
+    bad=$(grep -aE '^\[  FAILED  \] [a-z_A-Z0-9]+$' "$log" | sort -u | wc -l)
     if [ "${#args[@]}" -gt 0 ] && [ $rc = 0 ]; then ok=$(grep -aoE '^[0-9]+ inputs replayed' "$log" | grep -oE '^[0-9]+'); ok=${ok:-0}; fi
     if [ $rc != 0 ] && [ "$bad" = 0 ]; then bad=1; fi
     if [ $rc = 0 ] && [ "$ok" = 0 ]; then echo "no test executed in $program"; rc=1; bad=1; fi

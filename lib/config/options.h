@@ -9,12 +9,13 @@
  *         ...
  *
  * Where a value comes from, the later one wins: the table's `initial`, the configuration file
- * (--config FILE, else ${XDG_CONFIG_HOME:-~/.config}/specasr/PROGRAM.conf if it exists), the command
- * line. The file has lines `name = value`, `#` starts a comment line, quotes "..." keep blanks.
- * Command line: --name=value, --name value, -n value, -nvalue, --flag, --no-flag, `--` ends options.
+ * (--config FILE, else ${XDG_CONFIG_HOME:-~/.config}/specasr/PROGRAM.conf if it exists), the
+ * command line. The file has lines `name = value`, `#` starts a comment line, quotes "..." keep
+ * blanks. Command line: --name=value, --name value, -n value, -nvalue, --flag, --no-flag, `--`
+ * ends options.
  *
- * No global state: values land in the caller's struct by offset; an object of struct options owns the
- * strings and remembers each value's origin.
+ * No global state: values land in the caller's struct by offset; an object of struct options
+ * owns the strings and remembers each value's origin.
  */
 #ifndef CONFIG_OPTIONS_H
 #define CONFIG_OPTIONS_H
@@ -28,7 +29,7 @@
 
 /* What the text is and what lands at `offset`. */
 enum option_type {
-    OPTION_BOOL,        /* bool; on the command line --name and --no-name; in a file yes/no/true/false */
+    OPTION_BOOL,        /* bool; command line: --name, --no-name; file: yes/no/true/false */
     OPTION_INT,         /* int64_t in [min, max] */
     OPTION_FLOAT,       /* double in [min, max] */
     OPTION_STRING,      /* const char *, borrowed until options_free; NULL when not given */
@@ -37,7 +38,7 @@ enum option_type {
     OPTION_ADDRESS,     /* struct option_address; port 0 means "any free port" where min is 0 */
     OPTION_ADDRESSES,   /* struct option_addresses: "a:1,b:2", or the option repeated */
     OPTION_SIZE,        /* uint64_t bytes in [min, max]: 64K, 10M, 2G (powers of 1,024) */
-    OPTION_DURATION     /* double seconds in [min, max]: 250ms, 5s, 2m, 1h; a bare number is seconds */
+    OPTION_DURATION     /* double seconds in [min, max]: 250ms, 5s, 2m, 1h; bare: seconds */
 };
 
 enum { OPTION_HOST_MAX = 256, OPTION_ADDRESSES_MAX = 8 };
@@ -91,9 +92,10 @@ enum options_action { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_PRINT_
 struct options;
 
 /* Fills `values` (the program's struct, laid out by the table) and *out; the caller frees *out with
- * options_free and not before it is done with strings in `values`. STATUS_INVALID: one line that names
- * the option, what was given, what is allowed and, for a typing slip, the nearest name. STATUS_NOT_FOUND
- * or _IO: the configuration file. A table that contradicts itself is a bug: SA_ASSERT. */
+ * options_free and not before it is done with strings in `values`. STATUS_INVALID: one line that
+ * names the option, what was given, what is allowed and, for a typing slip, the nearest name.
+ * STATUS_NOT_FOUND or _IO: the configuration file. A table that contradicts itself is a bug:
+ * SA_ASSERT. */
 MUST_CHECK enum status options_parse(const struct option_program *program,
                                      const struct option_environment *environment,
                                      const char *const *argv, void *values,
@@ -111,13 +113,13 @@ bool options_given(const struct options *options, const char *name);
 void options_print_help(const struct options *options, FILE *out);
 void options_print_config(const struct options *options, FILE *out);
 
-/* For main(): parses with the process's environment, answers --help, --version and --print-config on
- * stdout, errors on stderr. True: go on; false: leave main with *exit_code. */
+/* For main(): parses with the process's environment, answers --help, --version and
+ * --print-config on stdout, errors on stderr. True: go on; false: leave main with *exit_code. */
 bool options_start(const struct option_program *program, int argc, char **argv, void *values,
                    struct options **out, int *exit_code);
 
-/* Prints "PROGRAM: text. Try `PROGRAM --help`." to stderr; returns EXIT_CODE_USAGE. For checks that span
- * options. */
+/* Prints "PROGRAM: text. Try `PROGRAM --help`." to stderr; returns EXIT_CODE_USAGE. For checks
+ * that span options. */
 int options_usage_error(const struct option_program *program, const char *fmt, ...)
     PRINTF_LIKE(2, 3);
 

@@ -3,10 +3,11 @@
  *     ...firm text in the normal face, what is only decided or drafted dim after it
  *     talk.flac  [=========>          ]  4:10 / 9:58  12.4x  0:28 left
  *
- * Firm text is committed; decided text may still be taken back by a new attempt; provisional text is the
- * client's own draft. The area is redrawn in place and clears itself before a log line and before
- * results are written. Text is laid out here, by display width (wide CJK, combining marks, emoji), so
- * that the terminal never wraps a line; control characters are shown as blanks.
+ * Firm text is committed; decided text may still be taken back by a new attempt; provisional
+ * text is the client's own draft. The area is redrawn in place and clears itself before a log
+ * line and before results are written. Text is laid out here, by display width (wide CJK,
+ * combining marks, emoji), so that the terminal never wraps a line; control characters are shown
+ * as blanks.
  *
  * Nothing at all is written when the descriptor is not a terminal.
  */
@@ -43,17 +44,17 @@ struct display_size {
     uint32_t columns, rows;
 };
 
-/* Pure: the bytes that replace what *screen says by `state` (NULL: by nothing) on a terminal of that
- * size, and the new *screen. Writes at most `max` (at least DISPLAY_BYTES_MAX) bytes, not terminated;
- * returns their number. */
+/* Pure: the bytes that replace what *screen says by `state` (NULL: by nothing) on a terminal of
+ * that size, and the new *screen. Writes at most `max` (at least DISPLAY_BYTES_MAX) bytes, not
+ * terminated; returns their number. */
 size_t display_render(struct display_screen *screen, struct display_size size,
                       const struct display_state *state, char *out, size_t max);
 
 struct display;
 
-/* A display on `fd` (2: stderr), quiet if that is no terminal, if TERM is dumb (`term`, may be NULL) or
- * if `enabled` is false. It hooks itself before log lines (base/log.h) until it is freed: one at a time.
- * Any thread may call; redraws happen at most every 50 ms of `clock`. */
+/* A display on `fd` (2: stderr), quiet if that is no terminal, if TERM is dumb (`term`, may be
+ * NULL) or if `enabled` is false. It hooks itself before log lines (base/log.h) until it is
+ * freed: one at a time. Any thread may call; redraws happen at most every 50 ms of `clock`. */
 MUST_CHECK enum status display_new(int fd, bool enabled, const char *term, struct clock clock,
                                    struct display **out, struct error *err);
 void display_free(struct display **display);

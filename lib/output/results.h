@@ -8,8 +8,9 @@
  *   tsv    "start<TAB>end<TAB>text" with a header line; times in whole milliseconds (OpenAI's form)
  * Without timestamps srt, vtt and tsv have one cue from 0 to the end of the audio.
  *
- * Text from a model is data: bytes that are not UTF-8 become U+FFFD; in text, srt, vtt and tsv control
- * characters become blanks, so that nothing can drive a terminal or break a cue; JSON keeps them escaped.
+ * Text from a model is data: bytes that are not UTF-8 become U+FFFD; in text, srt, vtt and tsv
+ * control characters become blanks, so that nothing can drive a terminal or break a cue; JSON
+ * keeps them escaped.
  */
 #ifndef OUTPUT_RESULTS_H
 #define OUTPUT_RESULTS_H
@@ -20,7 +21,9 @@
 
 #include "base/status.h"
 
-enum result_format { RESULT_TEXT, RESULT_JSON, RESULT_SRT, RESULT_VTT, RESULT_TSV, RESULT_FORMAT_N };
+enum result_format {
+    RESULT_TEXT, RESULT_JSON, RESULT_SRT, RESULT_VTT, RESULT_TSV, RESULT_FORMAT_N
+};
 
 /* "text", "json", ...; RESULT_FORMAT_N names and a NULL (fits an option table's choices). */
 extern const char *const result_format_names[RESULT_FORMAT_N + 1];
@@ -35,7 +38,7 @@ enum { RESULT_TARGETS_MAX = 8, RESULT_ADDRESS_MAX = 272 };
 /* Counts and times of one file. Names are those of the JSON object "stats". */
 struct result_stats {
     double audio_s;
-    uint64_t tokens;                    /* target tokens, end tokens among them, over all attempts */
+    uint64_t tokens;                    /* target tokens with end tokens, over all attempts */
     uint64_t passes;                    /* target passes that this file had rows in */
     uint64_t rounds;                    /* waits for a client frame, plus one per utterance */
     uint64_t rows;                      /* rows that the target evaluated */
@@ -46,7 +49,7 @@ struct result_stats {
     double total_ms;                    /* from the first byte read to the last text committed */
     uint32_t resumes;                   /* reconnects during the file */
     uint32_t n_targets;
-    char targets[RESULT_TARGETS_MAX][RESULT_ADDRESS_MAX];   /* addresses used, in order, each once */
+    char targets[RESULT_TARGETS_MAX][RESULT_ADDRESS_MAX];   /* addresses used, each once */
 };
 
 /* All pointers are borrowed. */
@@ -61,8 +64,8 @@ struct result {
     struct result_stats stats;
 };
 
-/* Writes results one after the other. With several files srt, vtt and tsv start each file anew (numbers
- * and header), after a blank line: redirect each file by itself if that matters. */
+/* Writes results one after the other. With several files srt, vtt and tsv start each file anew
+ * (numbers and header), after a blank line: redirect each file by itself if that matters. */
 struct result_writer {
     FILE *out;                          /* borrowed */
     enum result_format format;
@@ -73,7 +76,8 @@ struct result_writer {
 MUST_CHECK enum status result_write(struct result_writer *writer, const struct result *result,
                                     struct error *err);
 
-/* Adds a target address to stats->targets unless it is there; beyond the cap the last is replaced. */
+/* Adds a target address to stats->targets unless it is there; beyond the cap the last is
+ * replaced. */
 void result_stats_add_target(struct result_stats *stats, const char *address);
 
 #endif

@@ -1,7 +1,7 @@
 /* summary.h: the table after a run: what was transcribed, what it cost on both sides, was it exact.
  *
- * It is honest about one machine doing both jobs: then the two sides took turns on the same cores, and
- * it says what the same work would take on two machines, with its assumption.
+ * It is honest about one machine doing both jobs: then the two sides took turns on the same
+ * cores, and it says what the same work would take on two machines, with its assumption.
  */
 #ifndef OUTPUT_SUMMARY_H
 #define OUTPUT_SUMMARY_H
@@ -27,8 +27,9 @@ struct summary {
 /* Adds one file's figures to a total (summary->total or summary->alone). */
 void summary_add(struct result_stats *total, const struct result_stats *stats);
 
-/* Estimated milliseconds of the split when draft and target have a machine each, without the network:
- * both encoders side by side, the target's passes after its own encoder and after the draft. */
+/* Estimated milliseconds of the split when draft and target have a machine each, without the
+ * network: both encoders side by side, the target's passes after its own encoder and after the
+ * draft. */
 double summary_two_machines_ms(const struct result_stats *total);
 
 /* The table, for stderr. */
