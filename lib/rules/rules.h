@@ -5,8 +5,9 @@
  * The plain path and the verify path call the same function with the same inputs, which is half of
  * the exactness promise (the other half is that logits do not depend on the other rows).
  * Sources: openai/whisper decoding.py (SuppressBlank, SuppressTokens, ApplyTimestampRules) for the
- * rules; E. J. Gumbel's max trick for sampling: argmax(logits / T + g), g = -log(-log(u)), with u keyed
- * by (seed, window, attempt, position, token), so that a token's noise is the same for every pass.
+ * rules; E. J. Gumbel's max trick for sampling: argmax(logits / T + g), g = -log(-log(u)), with u
+ * keyed by (seed, window, attempt, position, token), so that a token's noise is the same for every
+ * pass.
  */
 #ifndef RULES_RULES_H
 #define RULES_RULES_H
@@ -52,8 +53,9 @@ struct rules_choice {
     float gap;                  /* difference of the two (noisy) scores: how near a tie it was */
 };
 
-/* The model's own suppress lists, and what OpenAI always suppresses: the special tokens that stand only in
- * prompts and no-speech, and the end token as first token. STATUS_CORRUPT for ids outside the vocabulary. */
+/* The model's own suppress lists, and what OpenAI always suppresses: no-speech, the special tokens
+ * that stand only in prompts, and the end token as first token. STATUS_CORRUPT for ids out of
+ * range. */
 MUST_CHECK enum status rules_masks_new(const struct model_description *model,
                                        struct rules_masks **out, struct error *err);
 void rules_masks_free(struct rules_masks **masks);
@@ -66,14 +68,16 @@ struct rules rules_default(const struct model_description *model, const struct r
 
 /* The state before the first sampled token, and the state after one more. */
 struct rules_state rules_begin(void);
-struct rules_state rules_advance(const struct rules *rules, struct rules_state state, int32_t token);
+struct rules_state rules_advance(const struct rules *rules, struct rules_state state,
+                                 int32_t token);
 
 /* Is `token` a timestamp, and which (in steps of 20 ms, 0..1500)? -1 if not. */
 int32_t rules_timestamp_steps(const struct model_description *model, int32_t token);
 
-/* The choice for one row. `logits` has n_vocab entries without NaN and is scratch: it may be overwritten.
- * Pure: no state, same bits for every kernel set; of equal scores the lowest id wins. When nothing is
- * allowed (every allowed logit is -INFINITY): the end token with logprob -INFINITY. */
+/* The choice for one row. `logits` has n_vocab entries without NaN and is scratch: it may be
+ * overwritten. Pure: no state, same bits for every kernel set; of equal scores the lowest id wins.
+ * When nothing is allowed (every allowed logit is -INFINITY): the end token with logprob -INFINITY.
+ * */
 void rules_choose(const struct rules *rules, const struct rules_state *state,
                   const struct kernels *kernels, float *logits, struct rules_choice *out);
 

@@ -1,9 +1,9 @@
 /* stream.h: bytes of tokens in, whole UTF-8 characters out.
  *
- * Byte-level tokens may end within a character. A stream gives out what is whole, holds an incomplete
- * tail back (at most three bytes) and replaces what can never become a character by U+FFFD, one for each
- * maximal part of a well-formed sequence (Unicode 15, section 3.9, table 3-7 and "U+FFFD substitution of
- * maximal subparts": the same as Python's decode(errors="replace")).
+ * Byte-level tokens may end within a character. A stream gives out what is whole, holds an
+ * incomplete tail back (at most three bytes) and replaces what can never become a character by
+ * U+FFFD, one for each maximal part of a well-formed sequence (Unicode 15, section 3.9, table 3-7
+ * and "U+FFFD substitution of maximal subparts": the same as Python's decode(errors="replace")).
  */
 #ifndef TEXT_STREAM_H
 #define TEXT_STREAM_H

@@ -4,9 +4,9 @@
  *
  * Split: the pattern of GPT-2 (A. Radford et al. 2019, encoder.py), which Whisper kept:
  *     's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
- * Merge: a piece that is a token is that token; else its bytes are merged pairwise, each time the pair
- * whose joined bytes have the lowest id (the leftmost of equals), as tiktoken does. Never by the merge
- * list of a tokenizer.json: circulating Whisper files lack entries.
+ * Merge: a piece that is a token is that token; else its bytes are merged pairwise, each time the
+ * pair whose joined bytes have the lowest id (the leftmost of equals), as tiktoken does. Never by
+ * the merge list of a tokenizer.json: circulating Whisper files lack entries.
  *
  * Any bytes can be encoded: what is not UTF-8 counts as a mark and comes back as the same bytes.
  * Special tokens never come out of encode.
@@ -31,7 +31,8 @@ enum {
 };
 
 /* A vocabulary as plain data, from a model file or from a peer. Token i is
- * bytes[offsets[i] .. offsets[i + 1]). Ids below special.end are ordinary tokens, the others special. */
+ * bytes[offsets[i] .. offsets[i + 1]). Ids below special.end are ordinary tokens, the others
+ * special. */
 struct tokenizer_source {
     uint32_t n_tokens;
     const uint32_t *offsets;            /* [n_tokens + 1] */
@@ -44,15 +45,17 @@ struct tokenizer_source {
 
 struct tokenizer;
 
-/* Copies what it needs from the source. STATUS_CORRUPT where the vocabulary breaks a promise (offsets that
- * fall, a byte without a token, special ids out of range), STATUS_NO_MEMORY. Caller frees. */
+/* Copies what it needs from the source. STATUS_CORRUPT where the vocabulary breaks a promise
+ * (offsets that fall, a byte without a token, special ids out of range), STATUS_NO_MEMORY. Caller
+ * frees. */
 MUST_CHECK enum status tokenizer_new(const struct tokenizer_source *source,
                                      struct tokenizer **out, struct error *err);
 MUST_CHECK enum status tokenizer_new_from_model(const struct model *model, struct tokenizer **out,
                                                 struct error *err);
 void tokenizer_free(struct tokenizer **tokenizer);
 
-/* The vocabulary as plain data, to be sent to a peer; everything borrowed for the tokenizer's life. */
+/* The vocabulary as plain data, to be sent to a peer; everything borrowed for the tokenizer's life.
+ * */
 void tokenizer_describe(const struct tokenizer *tokenizer, struct tokenizer_source *out);
 
 uint32_t tokenizer_n_tokens(const struct tokenizer *tokenizer);
@@ -66,8 +69,8 @@ uint32_t tokenizer_longest(const struct tokenizer *tokenizer);
 const uint8_t *tokenizer_bytes(const struct tokenizer *tokenizer, int32_t id, size_t *n_bytes);
 bool tokenizer_is_special(const struct tokenizer *tokenizer, int32_t id);
 
-/* Lists that the caller provides: `max` entries at `ids`/`bytes`, `n` of them used. Functions append;
- * when `max` would be passed they return STATUS_EXHAUSTED and leave `n` as it was. */
+/* Lists that the caller provides: `max` entries at `ids`/`bytes`, `n` of them used. Functions
+ * append; when `max` would be passed they return STATUS_EXHAUSTED and leave `n` as it was. */
 struct token_list {
     int32_t *ids;
     uint32_t n;
@@ -80,8 +83,8 @@ struct text_buffer {
     size_t max;
 };
 
-/* Appends the ids of the text. A text of n bytes has at most n tokens. STATUS_EXHAUSTED, _NO_MEMORY (a
- * single piece of more than 256 bytes takes memory), STATUS_INVALID over TOKENIZER_TEXT_MAX. */
+/* Appends the ids of the text. A text of n bytes has at most n tokens. STATUS_EXHAUSTED, _NO_MEMORY
+ * (a single piece of more than 256 bytes takes memory), STATUS_INVALID over TOKENIZER_TEXT_MAX. */
 MUST_CHECK enum status tokenizer_encode(const struct tokenizer *tokenizer, const uint8_t *text,
                                         size_t n_text, struct token_list *out, struct error *err);
 
@@ -101,9 +104,9 @@ const char *tokenizer_language_code(const struct tokenizer *tokenizer, int32_t i
 int32_t tokenizer_timestamp_token(const struct tokenizer *tokenizer, int32_t steps);
 int32_t tokenizer_timestamp_steps(const struct tokenizer *tokenizer, int32_t id);
 
-/* First byte of the text whose tokens may still change when more text follows: the start of the last
- * piece, or of the last two where they may become a contraction ("'" + "l" + "l"), an incomplete
- * character counting as not there yet. n_text for an empty text. */
+/* First byte of the text whose tokens may still change when more text follows: the start of the
+ * last piece, or of the last two where they may become a contraction ("'" + "l" + "l"), an
+ * incomplete character counting as not there yet. n_text for an empty text. */
 size_t tokenizer_unstable_start(const uint8_t *text, size_t n_text);
 
 #endif
