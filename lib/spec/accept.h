@@ -1,6 +1,7 @@
 /* accept.h: the target's choices over a tree -> the tokens that are decided.
  *
- * A verify pass evaluates the last decided token itself (the root row) and every node of the tree:
+ * A verify pass evaluates the last decided token itself (the root row; the last prompt token when
+ * nothing is decided) and every node of the tree:
  *
  *     row 0 = root, row 1 + i = node i          choices[r] = the target's next token after row r
  *
@@ -23,14 +24,14 @@ struct spec_limits {
 
 struct spec_accepted {
     uint32_t n_tokens;                  /* decided by the pass, at least 1 */
-    uint32_t n_nodes;                   /* accepted nodes: the leading tokens; n_tokens or n_tokens - 1 */
+    uint32_t n_nodes;                   /* accepted nodes: n_tokens, or one less */
     int32_t token[SPEC_ROWS_MAX];
-    uint8_t node[SPEC_ROWS_MAX];        /* accepted nodes of the tree, root to leaf; row = node + 1 */
+    uint8_t node[SPEC_ROWS_MAX];        /* accepted nodes, root to leaf; row = node + 1 */
 };
 
-/* Choices has 1 + tree->n entries; tree->n is below SPEC_ROWS_MAX. Token i was chosen by the root row
- * for i = 0, else by row node[i - 1] + 1. The token behind an accepted end token is not reported, and
- * no more than n_tokens_max tokens are: then n_nodes == n_tokens is possible. */
+/* Choices has 1 + tree->n entries; tree->n is below SPEC_ROWS_MAX. Token i was chosen by the root
+ * row for i = 0, else by row node[i - 1] + 1. The token behind an accepted end token is not
+ * reported, and no more than n_tokens_max tokens are: then n_nodes == n_tokens is possible. */
 void spec_accept(const struct spec_tree *tree, const int32_t *choices, struct spec_limits limits,
                  struct spec_accepted *out);
 

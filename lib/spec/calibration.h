@@ -10,6 +10,7 @@
 #ifndef SPEC_CALIBRATION_H
 #define SPEC_CALIBRATION_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "spec/accept.h"
@@ -24,12 +25,12 @@ struct spec_calibration {
 
 void spec_calibration_init(struct spec_calibration *calibration);
 
-/* Estimated probability that a token of this confidence is accepted; within [0, 1], continuous in the
- * confidence (interpolated between bucket centres). */
+/* Estimated probability that a token of this confidence is accepted; within [0, 1], continuous in
+ * the confidence (interpolated between bucket centres). */
 float spec_calibration_rate(const struct spec_calibration *calibration, float confidence);
 
 void spec_calibration_observe(struct spec_calibration *calibration, float confidence,
-                              int accepted);
+                              bool accepted);
 
 /* Learns from a pass: each child of an accepted node (or of the root) was asked about. */
 void spec_calibration_pass(struct spec_calibration *calibration, const struct spec_tree *tree,

@@ -1,9 +1,8 @@
 /* draft.h: a client's draft as the target holds it: one mailbox place, the newest wins.
  *
  * A draft grew from n_prefix decided tokens of (window, attempt). While it travelled the target may
- * have decided more: spec_draft_walk goes along those. The trunk is the path of first children; other
- * nodes are side branches (a second choice is a leaf beside the trunk).
- */
+ * have decided more: spec_draft_walk goes along those. The trunk is the path of first children;
+ * other nodes are side branches (a second choice is a leaf beside the trunk). / */
 #ifndef SPEC_DRAFT_H
 #define SPEC_DRAFT_H
 
@@ -17,7 +16,7 @@ struct spec_draft {
     uint32_t window;
     uint32_t attempt;
     uint32_t n_prefix;                  /* decided tokens that it grew from */
-    bool complete;                      /* reached its end token or its cap: no more will come by itself */
+    bool complete;                      /* reached its end token or its cap */
     struct spec_tree tree;
 };
 
@@ -25,30 +24,30 @@ struct spec_draft {
 enum spec_arrival {
     SPEC_ARRIVAL_TAKEN,
     SPEC_ARRIVAL_STALE,                 /* older attempt, window or number: drop and count */
-    SPEC_ARRIVAL_NEED_FULL,             /* its base is not the one held: drop, ask for a whole draft */
+    SPEC_ARRIVAL_NEED_FULL,             /* its base is not held: drop, ask for a whole draft */
     SPEC_ARRIVAL_REFUSED                /* too many nodes, a broken tree: drop and count */
 };
 
 void spec_draft_clear(struct spec_draft *draft);
 
-/* Puts `next` into the mailbox place `held`. base 0: whole. Otherwise next->tree holds only new nodes,
- * whose parents count from the start of the merged tree (so next->tree.node[i] becomes node
- * held->tree.n + i), and `held` must be draft `base` with the same window, attempt and prefix. Window and
- * attempt are compared with those of `held` alone: the caller checks them against the session's first.
- * On anything but TAKEN the mailbox is unchanged. */
+/* Puts `next` into the mailbox place `held`. base 0: whole. Otherwise next->tree holds only new
+ * nodes, whose parents count from the start of the merged tree (so next->tree.node[i] becomes node
+ * held->tree.n + i), and `held` must be draft `base` with the same window, attempt and prefix.
+ * Window and attempt are compared with those of `held` alone: the caller checks them against the
+ * session's first. On anything but TAKEN the mailbox is unchanged. */
 enum spec_arrival spec_draft_arrive(struct spec_draft *held, const struct spec_draft *next,
                                     uint32_t base, uint32_t n_vocab);
 
 /* How far the decided tokens lead into the draft. */
 struct spec_walk {
     bool possible;                      /* n_decided >= n_prefix */
-    bool agrees;                        /* all decided tokens behind the prefix are a path of the draft */
-    uint32_t n_walked;                  /* decided tokens behind the prefix that are on that path */
-    int32_t node;                       /* last node walked, -1: none; its children come next if agrees */
+    bool agrees;                        /* the decided tokens behind the prefix are a path */
+    uint32_t n_walked;                  /* how many of them are on that path */
+    int32_t node;                       /* last node walked, -1: none; its children come next */
 };
 
-/* `decided` are all n_decided tokens of the attempt, the prefix among them. When !agrees, decided token
- * n_prefix + n_walked is the mismatch. */
+/* `decided` are all n_decided tokens of the attempt, the prefix among them. When !agrees, decided
+ * token n_prefix + n_walked is the mismatch. */
 struct spec_walk spec_draft_walk(const struct spec_draft *draft, const int32_t *decided,
                                  uint32_t n_decided);
 

@@ -45,9 +45,9 @@ struct spec_rows {
 struct spec_rows_ask {
     const struct spec_tree *tree;
     const struct spec_cost *cost;
-    uint32_t n_fixed;                   /* rows that the pass has anyway: the root, and a prompt; >= 1 */
+    uint32_t n_fixed;                   /* rows that come anyway: root and prompt; >= 1 */
     uint32_t n_nodes_max;               /* cap */
-    float us_max;                       /* no pass beyond this cost (a balance); INFINITY: no such cap */
+    float us_max;                       /* no pass beyond this cost; INFINITY: no cap */
     float price;                        /* factor on the extra cost; negative: 1; 0: free */
 };
 

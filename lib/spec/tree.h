@@ -37,10 +37,9 @@ void spec_tree_clear(struct spec_tree *tree);
 /* The child of `parent` that carries `token`, or -1. */
 int32_t spec_tree_child(const struct spec_tree *tree, int32_t parent, int32_t token);
 
-/* Adds a child, or finds the one that is there (it keeps the higher confidence). Returns its index, or
- * -1 when n_max nodes are taken. */
-int32_t spec_tree_add(struct spec_tree *tree, uint32_t n_max, int32_t parent,
-                      struct spec_node node);
+/* Adds a node below node.parent, or finds the one that is there (it keeps the higher confidence).
+ * Returns its index, or -1 when n_max nodes are taken. */
+int32_t spec_tree_add(struct spec_tree *tree, uint32_t n_max, struct spec_node node);
 
 /* Tokens one after the other; `confidence` may be NULL (all 1). Borrowed views. */
 struct spec_chain {
@@ -49,8 +48,8 @@ struct spec_chain {
     uint32_t n;
 };
 
-/* Inserts a chain below `parent` (-1: at the prefix), sharing what is there already, as far as n_max
- * allows. Returns how many tokens of the chain are in the tree. */
+/* Inserts a chain below `parent` (-1: at the prefix), sharing what is there already, as far as
+ * n_max allows. Returns how many tokens of the chain are in the tree. */
 uint32_t spec_tree_graft(struct spec_tree *tree, uint32_t n_max, int32_t parent,
                          struct spec_chain chain);
 

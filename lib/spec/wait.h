@@ -34,8 +34,8 @@ struct spec_balance {
 /* Starts an utterance. */
 void spec_balance_start(struct spec_balance *balance, const struct spec_cost *cost);
 
-/* A pass decided n_tokens and took `us` (of which fixed_us would have been spent without drafts too,
- * e.g. on prompt rows; 0 otherwise). */
+/* A pass decided n_tokens and took `us` (of which fixed_us would have been spent without drafts
+ * too, e.g. on prompt rows; 0 otherwise). */
 void spec_balance_pass(struct spec_balance *balance, const struct spec_cost *cost,
                        uint32_t n_tokens, float us, float fixed_us);
 
@@ -58,7 +58,7 @@ struct spec_turn_ask {
     const struct spec_balance *balance;
     uint32_t n_fixed;                   /* rows that come anyway: root and prompt; at least 1 */
     uint32_t n_nodes_max;               /* cap: 64 - n_fixed, positions and tokens left */
-    float row_price;                    /* negative: measured; 0: free (the balance is not asked either) */
+    float row_price;                    /* negative: measured; 0: free, whatever the balance */
     bool window_begun;                  /* a token of this window and attempt is decided */
     bool draft_fresh;                   /* the proposal comes from a client draft not yet tried */
     bool draft_complete;                /* ... which is whole */
@@ -71,7 +71,7 @@ struct spec_turn_ask {
 struct spec_turn {
     enum spec_action action;
     uint32_t n_nodes;                   /* SPEC_VERIFY: nodes of the tree to take, at least 1 */
-    uint64_t until_us;                  /* SPEC_WAIT: ask again at this time or when a frame comes */
+    uint64_t until_us;                  /* SPEC_WAIT: ask again then, or when a frame comes */
     float expected;                     /* decided tokens expected of the pass */
 };
 
