@@ -76,8 +76,7 @@ int32_t rules_timestamp_steps(const struct model_description *model, int32_t tok
 
 /* The choice for one row. `logits` has n_vocab entries without NaN and is scratch: it may be
  * overwritten. Pure: no state, same bits for every kernel set; of equal scores the lowest id wins.
- * When nothing is allowed (every allowed logit is -INFINITY): the end token with logprob -INFINITY.
- * */
+ * When nothing is allowed (every allowed logit is -INFINITY): the end token, logprob -INFINITY. */
 void rules_choose(const struct rules *rules, const struct rules_state *state,
                   const struct kernels *kernels, float *logits, struct rules_choice *out);
 

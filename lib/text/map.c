@@ -19,7 +19,7 @@ struct text_map {
     uint32_t tokens_max;
     struct text_buffer text;            /* one span: open decided text, then draft text */
     struct token_list ids;              /* its tokens */
-    size_t *ends;                       /* [tokens_max] end in `text` of each draft piece of the span */
+    size_t *ends;                       /* [tokens_max] end in `text` of each draft piece */
 };
 
 /* One span of a draft: pieces [first, first + n), of which map->ends has the ends in map->text. */

@@ -54,8 +54,7 @@ MUST_CHECK enum status tokenizer_new_from_model(const struct model *model, struc
                                                 struct error *err);
 void tokenizer_free(struct tokenizer **tokenizer);
 
-/* The vocabulary as plain data, to be sent to a peer; everything borrowed for the tokenizer's life.
- * */
+/* The vocabulary as plain data, to be sent to a peer; all borrowed for the tokenizer's life. */
 void tokenizer_describe(const struct tokenizer *tokenizer, struct tokenizer_source *out);
 
 uint32_t tokenizer_n_tokens(const struct tokenizer *tokenizer);
