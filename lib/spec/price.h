@@ -1,8 +1,10 @@
 /* price.h: what rows cost and how many are worth it.
  *
  * The cost curve us(rows) of this machine is measured as passes go by, kept at a few row counts and
- * read by linear interpolation, made monotone: more rows never cost less. Until a row count has
- * been seen, the prior is a straight line through one row and the largest count.
+ * read by linear interpolation, made monotone: more rows never cost less. The prior is a straight
+ * line; row counts that were never seen move in proportion with the nearest that was. A target
+ * should measure 1, 2, 4, ... 64 rows once when its model is loaded: nothing is learned about row
+ * counts that the prior makes look too dear to try.
  *
  * How many: a tree whose nodes stand best first gives, cut at n nodes,
  *     expected decided tokens  E(n) = 1 + sum of the survivals of its first n nodes

@@ -1,0 +1,128 @@
+#include "spec/price.h"
+
+#include <math.h>
+
+#include "base/status.h"
+
+static const uint32_t knot_rows[SPEC_COST_KNOTS] = {1, 2, 4, 8, 16, 32, 48, 64};
+
+/* A knot's weight stops growing here: a machine that becomes slower is noticed after some passes. */
+static const float memory = 16.0f;
+
+void spec_cost_init(struct spec_cost *cost, float step_us, float row_us)
+{
+    SA_ASSERT(step_us > 0.0f && row_us > 0.0f);
+    for (uint32_t k = 0; k < SPEC_COST_KNOTS; k++) {
+        cost->us[k] = step_us + row_us * (float)(knot_rows[k] - 1);
+        cost->weight[k] = 0.0f;
+    }
+}
+
+/* The knot at or below n_rows; at most the last but one. */
+static uint32_t knot_below(uint32_t n_rows)
+{
+    uint32_t k = 0;
+    while (k + 2 < SPEC_COST_KNOTS && knot_rows[k + 1] <= n_rows)
+        k++;
+    return k;
+}
+
+/* How far n_rows lies from knot k towards k + 1: 0 .. 1, beyond 1 behind the last knot. */
+static float knot_share(uint32_t k, uint32_t n_rows)
+{
+    return (float)(n_rows - knot_rows[k]) / (float)(knot_rows[k + 1] - knot_rows[k]);
+}
+
+/* Moves knot k by `error` microseconds, as far as its weight allows. */
+static void knot_move(struct spec_cost *cost, uint32_t k, float share, float error)
+{
+    if (share <= 0.0f)
+        return;
+    cost->weight[k] = fminf(cost->weight[k] + share, memory);
+    float step = share / fmaxf(cost->weight[k], 1.0f);
+    cost->us[k] = fmaxf(cost->us[k] + step * error, 1e-3f);
+}
+
+/* A knot that was never measured moves in proportion with the measured knot nearest to it: on a
+ * machine that is three times faster than the prior, all of the curve is. */
+static void scale_unmeasured(struct spec_cost *cost, uint32_t moved, float ratio)
+{
+    for (uint32_t k = 0; k < SPEC_COST_KNOTS; k++) {
+        if (cost->weight[k] > 0.0f)
+            continue;
+        uint32_t nearest = moved;
+        uint32_t distance = k > moved ? k - moved : moved - k;
+        for (uint32_t i = 0; i < SPEC_COST_KNOTS; i++) {
+            uint32_t d = k > i ? k - i : i - k;
+            if (cost->weight[i] > 0.0f && d < distance) {
+                distance = d;
+                nearest = i;
+            }
+        }
+        if (nearest == moved)
+            cost->us[k] *= ratio;
+    }
+}
+
+/* More rows never cost less. Of two knots in the wrong order the one with less behind it gives way. */
+static void make_monotone(struct spec_cost *cost)
+{
+    for (uint32_t k = 1; k < SPEC_COST_KNOTS; k++) {
+        for (uint32_t i = k; i > 0 && cost->us[i] < cost->us[i - 1]; i--) {
+            if (cost->weight[i] > cost->weight[i - 1])
+                cost->us[i - 1] = cost->us[i];
+            else
+                cost->us[i] = cost->us[i - 1];
+        }
+    }
+}
+
+void spec_cost_observe(struct spec_cost *cost, uint32_t n_rows, float us)
+{
+    SA_ASSERT(n_rows >= 1);
+    n_rows = MIN(n_rows, knot_rows[SPEC_COST_KNOTS - 1]);
+    uint32_t k = knot_below(n_rows);
+    float share = knot_share(k, n_rows);
+    float before_us = spec_cost_us(cost, n_rows);
+    knot_move(cost, k, 1.0f - share, us - before_us);
+    knot_move(cost, k + 1, share, us - before_us);
+    float ratio = spec_cost_us(cost, n_rows) / before_us;
+    scale_unmeasured(cost, share < 0.5f ? k : k + 1, ratio);
+    make_monotone(cost);
+}
+
+float spec_cost_us(const struct spec_cost *cost, uint32_t n_rows)
+{
+    SA_ASSERT(n_rows >= 1);
+    uint32_t k = knot_below(n_rows);
+    return cost->us[k] + knot_share(k, n_rows) * (cost->us[k + 1] - cost->us[k]);
+}
+
+float spec_cost_row_us(const struct spec_cost *cost)
+{
+    return (spec_cost_us(cost, 12) - spec_cost_us(cost, 4)) / 8.0f;
+}
+
+struct spec_rows spec_rows_worth(const struct spec_rows_ask *ask)
+{
+    float price = ask->price < 0.0f ? 1.0f : ask->price;
+    float survival[SPEC_NODES_MAX];
+    spec_tree_survival(ask->tree, survival);
+    float base_us = spec_cost_us(ask->cost, ask->n_fixed);
+    struct spec_rows best = {0, 1.0f, base_us};
+    float best_rate = 1.0f / base_us;
+    float expected = 1.0f;
+    uint32_t n_max = MIN(ask->tree->n, ask->n_nodes_max);
+    for (uint32_t n = 1; n <= n_max; n++) {
+        float us = spec_cost_us(ask->cost, ask->n_fixed + n);
+        expected += survival[n - 1];
+        if (us > ask->us_max)
+            break;
+        float rate = expected / (base_us + price * (us - base_us));
+        if (rate > best_rate || price == 0.0f) {
+            best_rate = rate;
+            best = (struct spec_rows){n, expected, us};
+        }
+    }
+    return best;
+}
