@@ -36,9 +36,9 @@ enum vad_event_kind { VAD_NONE, VAD_START, VAD_END };
 
 struct vad_event {
     enum vad_event_kind kind;
-    uint64_t sample;                    /* from the first sample fed; start: the first one that belongs
-                                         * to the utterance, end: the first one that does not */
-    bool forced;                        /* end: the maximum was reached; the next start is here too */
+    uint64_t sample;                    /* from the first one fed; start: the first that belongs to
+                                         * the utterance, end: the first that does not */
+    bool forced;                        /* end: the maximum was reached; a start here follows */
 };
 
 struct vad;
