@@ -1,13 +1,13 @@
 /* display.h: the live area at the bottom of a terminal while files are transcribed.
  *
- *     ...firm text in the normal face, what is only decided or drafted dim after it
+ *     ...what the target committed or decided in the normal face, the client's own draft dim
  *     talk.flac  [=========>          ]  4:10 / 9:58  12.4x  0:28 left
  *
- * Firm text is committed; decided text may still be taken back by a new attempt; provisional
- * text is the client's own draft. The area is redrawn in place and clears itself before a log
- * line and before results are written. Text is laid out here, by display width (wide CJK,
- * combining marks, emoji), so that the terminal never wraps a line; control characters are shown
- * as blanks.
+ * Committed text is final; decided text may still be taken back by a new attempt; provisional
+ * text is the client's own draft. The bar stands under long and live audio, a short file has its
+ * name there. The area is redrawn in place and clears itself before a log line and before results
+ * are written. Text is laid out here, by display width (wide CJK, combining marks, emoji), so
+ * that the terminal never wraps a line; control characters are shown as blanks.
  *
  * Nothing at all is written when the descriptor is not a terminal.
  */
