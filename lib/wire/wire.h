@@ -103,7 +103,7 @@ struct wire_node {
 struct wire_draft {
     uint32_t utterance, window, attempt;
     uint32_t number;                    /* per utterance, from 1, rising */
-    uint32_t base;                      /* 0: whole; else a delta against this draft, below number */
+    uint32_t base;                      /* 0: whole; else a delta against an earlier draft */
     uint32_t n_base;                    /* first nodes of `base` that are kept; 0 when base is 0 */
     uint32_t n_prefix;                  /* decided tokens that the draft grew from */
     uint64_t prefix_hash;               /* wire_hash of those ids */
