@@ -30,7 +30,8 @@ static uint64_t finalise(uint64_t x)
 double rules_log(double x)
 {
     /* x = 2^e m with m in [sqrt(1/2), sqrt(2)); log m = 2 atanh(s), s = (m - 1) / (m + 1), as the
-     * series 2 (s + s^3/3 + s^5/5 ...): |s| < 0.1716, what follows s^21 is below 2^-53 of the sum. */
+     * series 2 (s + s^3/3 + s^5/5 ...): |s| < 0.1716, what follows s^21 is below 2^-53 of the sum.
+     * */
     int exponent = 0;
     double m = frexp(x, &exponent);
     if (m < 0.70710678118654752440) {

@@ -1,5 +1,5 @@
-/* Equality with tiktoken, for both vocabularies and every character. Needs the models (make models) and
- * tools/python_deps.sh, which it runs. */
+/* Equality with tiktoken, for both vocabularies and every character. Needs the models (make models)
+ * and tools/python_deps.sh, which it runs. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
