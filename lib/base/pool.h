@@ -11,10 +11,11 @@
  * The caller is thread 0. One thread at a time drives a pool.
  *
  * Pinning: two spinners on one core wait for each other a time slice long, so each thread is
- * bound to its own processor, from the set that the process may use. The thread that drives the
- * pool is bound when it first does (threads that it starts later inherit that), and is unbound by
- * pool_free. With one thread, or more threads than processors, nobody is bound, and waiting
- * threads yield.
+ * bound to its own processor, from the set that the process might use when it made its first
+ * pool. The thread that drives the pool is bound when it first does (threads that it starts later
+ * inherit that), and unbound by pool_free or when another thread takes over. With one thread, or
+ * more threads than processors, nobody is bound; in the second case waiting threads yield instead
+ * of spinning.
  */
 #ifndef BASE_POOL_H
 #define BASE_POOL_H

@@ -4,9 +4,8 @@
  * AVX-512 VNNI, NEON) give the same bits on every shape, for any number of rows and threads. So:
  *
  *   - a sum over k in linear layers and attention runs upwards with fused multiply-add from 0;
- *   - a sum over a row (norms, softmax) has 16 partial sums, by index mod 16, added in one fixed
- *   tree:
- *     s[i] += s[i + 8] for i < 8, then 4, 2, 1;
+ *   - a sum over a row (norms, softmax) has 16 partial sums, by index mod 16, added in one
+ *     fixed tree: s[i] += s[i + 8] for i < 8, then 4, 2, 1;
  *   - exp and erf are ours (approx.h), because libm differs from machine to machine.
  *
  * Pointers need no alignment beyond their type's unless said otherwise. Rows are contiguous;
@@ -24,8 +23,8 @@
 #include "kernels/matrix.h"
 
 /* Activations in 8 bits, one scale per block of 32:
- *     a = max |x|, scale = a / 127, q = round half to even (x * (127 / a));   q = scale = 0 where
- *     a < 1e-30.
+ *     a = max |x|, scale = a / 127, q = round half to even (x * (127 / a));
+ *     q = scale = 0 where a < 1e-30.
  * offset = -128 * sum of q: lets VNNI multiply unsigned weights (w + 128) and land on the same
  * integers. */
 struct q8_rows {
@@ -35,33 +34,33 @@ struct q8_rows {
 };
 
 /* Bytes for n_rows rows of n (a multiple of 32), and the three arrays laid out in memory of that
- * size, which is borrowed and must be 64-byte aligned. Row r of the same memory is at r * n, r *
- * n / 32. */
+ * size, which is borrowed and must be 64-byte aligned. Row r of the three is at r * n, r * (n / 32),
+ * r * (n / 32). */
 size_t q8_rows_bytes(size_t n_rows, size_t n);
 struct q8_rows q8_rows_at(void *memory, size_t n_rows, size_t n);
 
 /* y[r][o] = (sum over k of x[r][k] * w[o][k]) + bias[o], 1 or more rows.
- *   f32, f16: acc = 0; acc = fma(x[r][k], w[o][k], acc) for k upwards; y = acc + bias (no
- *   addition for NULL). q8_0: per block of 32 the integer sum of q * w is exact;
- *         acc = fma(scale_w * scale_x, (float)sum, acc) for blocks upwards; y = acc + bias. */
+ *   f32, f16: acc = 0; acc = fma(x[r][k], w[o][k], acc) for k upwards; y = acc + bias.
+ *   q8_0: acc = 0; per block of 32 the integer sum of q * w is exact;
+ *         acc = fma(scale_w * scale_x, (float)sum, acc) for blocks upwards; y = acc + bias.
+ * Without a bias (NULL) nothing is added. */
 struct linear {
     const struct matrix *w;
     const float *bias; /* [n_out] or NULL */
     uint32_t n_rows;
     const float *x;     /* [n_rows][x_stride]; f32 and f16 weights */
     size_t x_stride;
-    struct q8_rows xq;  /* instead of x, for q8_0 weights: quantised by `quantise`, rows n_in apart */
+    struct q8_rows xq;  /* q8_0 weights: instead of x, its rows quantised, n_in apart */
     float *y;           /* [n_rows][y_stride] */
     size_t y_stride;
 };
 
 /* One attention head: n_rows queries over the same keys, in logical order
  *     0 .. n_prefix-1 at slots 0 .. n_prefix-1, then n_tail more at tail[0], tail[1], ... (a node's
- *     ancestors by depth, itself last; strictly upwards and at or above n_prefix; NULL when
- *     n_tail is 0).
- *   score[i] = sum over d upwards of fma(q[d], key[i][d])       q comes scaled by head_size^-0.5
- *   p = softmax(score)                                          see `softmax`; by logical index,
- *   never by slot out[d] = sum over i upwards of fma(p[i], value[i][d])
+ *     ancestors by depth, itself last; strictly upwards, at or above n_prefix; NULL for none).
+ *   score[i] = sum over d upwards of fma(q[d], key[i][d], .); q comes scaled by head_size^-0.5
+ *   p = softmax(score), by logical index, never by slot
+ *   out[d] = sum over i upwards of fma(p[i], value[i][d], .)
  * Self-attention of a tree node is one row with a tail; cross-attention is all rows of a sequence
  * at once with n_prefix = n_keys (they share each read of keys and values). */
 struct attention {
@@ -120,13 +119,12 @@ struct kernels {
     size_t (*argmax)(const float *x, size_t n);
 
     /* sum over i of exp(x[i] - shift), in 16 partial sums (index mod 16) that are added in a
-     * fixed tree;
-     * -INFINITY entries give exactly 0. */
+     * fixed tree; -INFINITY entries give exactly 0. */
     float (*sum_exp)(const float *x, size_t n, float shift);
 
-    /* Element-wise. exp: relative error below 1.2e-7 (1 ulp); 0 below -87.33 (never a denormal),
-     * +INFINITY above 88.72. erf: absolute error below 1.2e-7. gelu: 0.5 * x * (1 + erf(x / sqrt
-     2)). * silu_mul: y = gate / (1 + exp(-gate)) * up. */
+    /* Element-wise. exp: relative error below 1.2e-7, 0 below -87.33 (never a denormal),
+     * +INFINITY above 88.72. erf: absolute error below 1.2e-7.
+     * gelu: 0.5 * x * (1 + erf(x / sqrt 2)). silu_mul: y = gate / (1 + exp(-gate)) * up. */
     void (*exp)(float *y, const float *x, size_t n);
     void (*erf)(float *y, const float *x, size_t n);
     void (*gelu)(float *y, const float *x, size_t n);

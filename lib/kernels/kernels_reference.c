@@ -1,0 +1,314 @@
+/* kernels_reference.c: what each number is. Plain loops, nothing clever; the SIMD sets are held
+ * to it. */
+#include <math.h>
+#include <string.h>
+
+#include "kernels/approx.h"
+#include "kernels/sets.h"
+
+/* ---- exp, erf and what is made of them ---- */
+
+static float horner(const float *poly, int n_terms, float x)
+{
+    float sum = poly[n_terms - 1];
+    for (int i = n_terms - 2; i >= 0; i--)
+        sum = fmaf(sum, x, poly[i]);
+    return sum;
+}
+
+static float exp_one(float x)
+{
+    if (x < EXP_LOWEST)
+        return 0.0f;
+    if (x > EXP_HIGHEST)
+        return INFINITY;
+    float shifted = fmaf(x, LOG2_E, EXP_MAGIC);
+    float n = shifted - EXP_MAGIC;
+    float r = fmaf(n, -LN2_HIGH, x);
+    r = fmaf(n, -LN2_LOW, r);
+    float e = fmaf(horner(exp_poly, EXP_TERMS, r), r * r, r) + 1.0f;
+    return ldexpf(e, (int)n);
+}
+
+static float erf_one(float x)
+{
+    float a = fabsf(x);
+    if (a < ERF_SPLIT)
+        return x * horner(erf_small_poly, ERF_TERMS, a * a);
+    float tail = a < ERF_ONE ? exp_one(-horner(erf_large_poly, ERF_TERMS, a)) : 0.0f;
+    return copysignf(1.0f - tail, x);
+}
+
+static void ref_exp(float *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = exp_one(x[i]);
+}
+
+static void ref_erf(float *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = erf_one(x[i]);
+}
+
+static void ref_gelu(float *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = 0.5f * x[i] * (1.0f + erf_one(x[i] * SQRT_HALF));
+}
+
+static void ref_silu_mul(float *y, const float *gate, const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = gate[i] / (1.0f + exp_one(-gate[i])) * up[i];
+}
+
+/* ---- sums over a row: 16 partial sums, one tree ---- */
+
+static float tree(float partial[PANEL])
+{
+    for (int half = PANEL / 2; half >= 1; half /= 2)
+        for (int i = 0; i < half; i++)
+            partial[i] += partial[i + half];
+    return partial[0];
+}
+
+static float ref_max(const float *x, size_t n)
+{
+    float best = -INFINITY;
+    for (size_t i = 0; i < n; i++)
+        best = x[i] > best ? x[i] : best;
+    return best + 0.0f; /* -0 and +0 are equal: settle on +0 */
+}
+
+static size_t ref_argmax(const float *x, size_t n)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < n; i++)
+        best = x[i] > x[best] ? i : best;
+    return best;
+}
+
+static float ref_sum_exp(const float *x, size_t n, float shift)
+{
+    float partial[PANEL] = {0};
+    for (size_t i = 0; i < n; i++)
+        partial[i % PANEL] += exp_one(x[i] - shift);
+    return tree(partial);
+}
+
+static void ref_softmax(float *x, size_t n)
+{
+    float shift = ref_max(x, n);
+    float factor = 1.0f / ref_sum_exp(x, n, shift);
+    for (size_t i = 0; i < n; i++)
+        x[i] = exp_one(x[i] - shift) * factor;
+}
+
+static void ref_layer_norm(float *y, const float *x, const float *gain, const float *bias, size_t n,
+                           float eps)
+{
+    float sum[PANEL] = {0};
+    float squares[PANEL] = {0};
+    for (size_t i = 0; i < n; i++)
+        sum[i % PANEL] += x[i];
+    float mean = tree(sum) / (float)n;
+    for (size_t i = 0; i < n; i++) {
+        float d = x[i] - mean;
+        squares[i % PANEL] = fmaf(d, d, squares[i % PANEL]);
+    }
+    float r = 1.0f / sqrtf(tree(squares) / (float)n + eps);
+    for (size_t i = 0; i < n; i++)
+        y[i] = fmaf((x[i] - mean) * r, gain[i], bias[i]);
+}
+
+static void ref_rms_norm(float *y, const float *x, const float *gain, size_t n, float eps)
+{
+    float squares[PANEL] = {0};
+    for (size_t i = 0; i < n; i++)
+        squares[i % PANEL] = fmaf(x[i], x[i], squares[i % PANEL]);
+    float r = 1.0f / sqrtf(tree(squares) / (float)n + eps);
+    for (size_t i = 0; i < n; i++)
+        y[i] = x[i] * r * gain[i];
+}
+
+/* ---- element-wise ---- */
+
+static void ref_add(float *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] += x[i];
+}
+
+static void ref_scale(float *y, float factor, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] *= factor;
+}
+
+static void ref_f16_from_f32(uint16_t *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = f16_from_f32(x[i]);
+}
+
+static void ref_f32_from_f16(float *y, const uint16_t *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = f32_from_f16(x[i]);
+}
+
+static void ref_rope(float *x, const float *cos, const float *sin, size_t head_size)
+{
+    size_t half = head_size / 2;
+    for (size_t i = 0; i < half; i++) {
+        float a = x[i];
+        float b = x[i + half];
+        x[i] = fmaf(a, cos[i], -(b * sin[i]));
+        x[i + half] = fmaf(b, cos[i], a * sin[i]);
+    }
+}
+
+/* ---- linear layers ---- */
+
+static void ref_quantise(struct q8_rows to, const float *x, size_t n)
+{
+    for (size_t block = 0; block < n / Q8_BLOCK; block++, x += Q8_BLOCK) {
+        float largest = 0;
+        for (size_t i = 0; i < Q8_BLOCK; i++)
+            largest = fabsf(x[i]) > largest ? fabsf(x[i]) : largest;
+        bool empty = largest < Q8_TINY;
+        float factor = empty ? 0.0f : 127.0f / largest;
+        int32_t sum = 0;
+        for (size_t i = 0; i < Q8_BLOCK; i++) {
+            int8_t q = (int8_t)rintf(x[i] * factor);
+            to.q[block * Q8_BLOCK + i] = q;
+            sum += q;
+        }
+        to.scale[block] = empty ? 0.0f : largest / 127.0f;
+        to.offset[block] = -128 * sum;
+    }
+}
+
+static const void *panel_at(const struct matrix *w, uint32_t panel)
+{
+    return (const char *)w->data + panel * matrix_panel_bytes(w->type, w->n_in);
+}
+
+static float dot_f32(const float *panel, const float *x, uint32_t n)
+{
+    float sum = 0;
+    for (size_t k = 0; k < n; k++)
+        sum = fmaf(x[k], panel[k * PANEL], sum);
+    return sum;
+}
+
+static float dot_f16(const uint16_t *panel, const float *x, uint32_t n)
+{
+    float sum = 0;
+    for (size_t k = 0; k < n; k++)
+        sum = fmaf(x[k], f32_from_f16(panel[k * PANEL]), sum);
+    return sum;
+}
+
+/* Row `row` of the quantised activations with output `lane` of a panel. */
+static float dot_q8(const struct linear *job, const int8_t *panel, uint32_t lane, uint32_t row)
+{
+    uint32_t n = job->w->n_in;
+    const uint16_t *scales = (const uint16_t *)(const void *)(panel + (size_t)n * PANEL);
+    const int8_t *q = job->xq.q + (size_t)row * n;
+    float acc = 0;
+    for (size_t block = 0; block < n / Q8_BLOCK; block++) {
+        int32_t sum = 0;
+        for (size_t k = block * Q8_BLOCK; k < (block + 1) * Q8_BLOCK; k++)
+            sum += q[k] * panel[(k / 4 * PANEL + lane) * 4 + k % 4];
+        float scale_x = job->xq.scale[(size_t)row * (n / Q8_BLOCK) + block];
+        acc = fmaf(f32_from_f16(scales[block * PANEL + lane]) * scale_x, (float)sum, acc);
+    }
+    return acc;
+}
+
+static void ref_linear(const struct linear *job, uint32_t panel_from, uint32_t panel_to)
+{
+    const struct matrix *w = job->w;
+    uint32_t end = MIN(panel_to * PANEL, w->n_out);
+    for (uint32_t o = panel_from * PANEL; o < end; o++) {
+        const void *panel = panel_at(w, o / PANEL);
+        uint32_t lane = o % PANEL;
+        for (uint32_t r = 0; r < job->n_rows; r++) {
+            const float *x = job->x + r * job->x_stride;
+            float sum;
+            if (w->type == WEIGHT_F32)
+                sum = dot_f32((const float *)panel + lane, x, w->n_in);
+            else if (w->type == WEIGHT_F16)
+                sum = dot_f16((const uint16_t *)panel + lane, x, w->n_in);
+            else
+                sum = dot_q8(job, panel, lane, r);
+            job->y[r * job->y_stride + o] = job->bias ? sum + job->bias[o] : sum;
+        }
+    }
+}
+
+/* ---- attention ---- */
+
+static void ref_store_keys(uint16_t *panels, uint32_t head_size, uint32_t slot, uint32_t n,
+                           const float *x, size_t x_stride)
+{
+    for (uint32_t i = 0; i < n; i++, slot++, x += x_stride)
+        for (size_t d = 0; d < head_size; d++)
+            panels[(slot / PANEL * head_size + d) * PANEL + slot % PANEL] = f16_from_f32(x[d]);
+}
+
+static uint32_t slot_of(const struct attention *job, uint32_t i)
+{
+    return i < job->n_prefix ? i : job->tail[i - job->n_prefix];
+}
+
+static void attend_row(const struct attention *job, const float *q, float *out)
+{
+    uint32_t n_keys = job->n_prefix + job->n_tail;
+    float *p = job->scratch;
+    for (uint32_t i = 0; i < n_keys; i++) {
+        size_t slot = slot_of(job, i);
+        const uint16_t *panel = job->keys + slot / PANEL * PANEL * job->head_size;
+        p[i] = dot_f16(panel + slot % PANEL, q, job->head_size);
+    }
+    ref_softmax(p, n_keys);
+    for (size_t d = 0; d < job->head_size; d++) {
+        float sum = 0;
+        for (uint32_t i = 0; i < n_keys; i++) {
+            uint16_t value = job->values[(size_t)slot_of(job, i) * job->head_size + d];
+            sum = fmaf(p[i], f32_from_f16(value), sum);
+        }
+        out[d] = sum;
+    }
+}
+
+static void ref_attention(const struct attention *job)
+{
+    for (size_t r = 0; r < job->n_rows; r++)
+        attend_row(job, job->q + r * job->q_stride, job->out + r * job->out_stride);
+}
+
+const struct kernels kernels_reference = {
+    .name = "reference",
+    .linear = ref_linear,
+    .quantise = ref_quantise,
+    .attention = ref_attention,
+    .store_keys = ref_store_keys,
+    .layer_norm = ref_layer_norm,
+    .rms_norm = ref_rms_norm,
+    .softmax = ref_softmax,
+    .max = ref_max,
+    .argmax = ref_argmax,
+    .sum_exp = ref_sum_exp,
+    .exp = ref_exp,
+    .erf = ref_erf,
+    .gelu = ref_gelu,
+    .silu_mul = ref_silu_mul,
+    .add = ref_add,
+    .scale = ref_scale,
+    .f16_from_f32 = ref_f16_from_f32,
+    .f32_from_f16 = ref_f32_from_f16,
+    .rope = ref_rope,
+};

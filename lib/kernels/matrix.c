@@ -1,0 +1,155 @@
+#include "kernels/matrix.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* From this size memory comes from mmap, aligned to a huge page and marked for huge pages. */
+static const size_t huge_page = (size_t)2 << 20;
+
+static size_t round_up(size_t n, size_t unit)
+{
+    return (n + unit - 1) / unit * unit;
+}
+
+static void *huge_alloc(size_t n_bytes)
+{
+    size_t wanted = round_up(n_bytes, huge_page);
+    char *start = mmap(NULL, wanted + huge_page, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (start == MAP_FAILED)
+        return NULL;
+    char *aligned = (char *)round_up((size_t)start, huge_page);
+    size_t before = (size_t)(aligned - start);
+    if (before)
+        munmap(start, before);
+    munmap(aligned + wanted, huge_page - before);
+    madvise(aligned, wanted, MADV_HUGEPAGE); /* a wish: without it we only lose speed */
+    return aligned;
+}
+
+void *kernels_alloc(size_t n_bytes)
+{
+    if (n_bytes == 0 || n_bytes > SIZE_MAX / 2)
+        return NULL;
+    if (n_bytes >= huge_page)
+        return huge_alloc(n_bytes);
+    size_t size = round_up(n_bytes, 64);
+    void *memory = aligned_alloc(64, size);
+    if (memory)
+        memset(memory, 0, size);
+    return memory;
+}
+
+void kernels_free(void *memory, size_t n_bytes)
+{
+    if (memory && n_bytes >= huge_page)
+        munmap(memory, round_up(n_bytes, huge_page));
+    else
+        free(memory);
+}
+
+size_t weight_row_bytes(enum weight_type type, uint32_t n_in)
+{
+    switch (type) {
+    case WEIGHT_F32:
+        return (size_t)n_in * sizeof(float);
+    case WEIGHT_F16:
+        return (size_t)n_in * sizeof(uint16_t);
+    case WEIGHT_Q8_0:
+        SA_ASSERT(n_in % Q8_BLOCK == 0);
+        return (size_t)(n_in / Q8_BLOCK) * sizeof(struct q8_0_block);
+    }
+    SA_ASSERT(!"unknown weight type");
+    return 0;
+}
+
+size_t matrix_panel_bytes(enum weight_type type, uint32_t n_in)
+{
+    return weight_row_bytes(type, n_in) * PANEL;
+}
+
+size_t matrix_bytes(enum weight_type type, uint32_t n_out, uint32_t n_in)
+{
+    return matrix_panel_bytes(type, n_in) * matrix_panels(n_out);
+}
+
+/* Element [k][lane] of a panel is at stride 16: rows are scattered, whatever the piece that
+ * comes. */
+static void pack_f32(float *panel, uint32_t n_in, enum weight_type type, const uint8_t *row)
+{
+    for (uint32_t k = 0; k < n_in; k++) {
+        uint16_t half;
+        if (type == WEIGHT_F32) {
+            memcpy(&panel[(size_t)k * PANEL], row + (size_t)k * sizeof(float), sizeof(float));
+        } else {
+            memcpy(&half, row + (size_t)k * sizeof(half), sizeof(half));
+            panel[(size_t)k * PANEL] = f32_from_f16(half);
+        }
+    }
+}
+
+static void pack_f16(uint16_t *panel, uint32_t n_in, enum weight_type type, const uint8_t *row)
+{
+    for (uint32_t k = 0; k < n_in; k++) {
+        float single;
+        if (type == WEIGHT_F16) {
+            memcpy(&panel[(size_t)k * PANEL], row + (size_t)k * sizeof(uint16_t), sizeof(uint16_t));
+        } else {
+            memcpy(&single, row + (size_t)k * sizeof(single), sizeof(single));
+            panel[(size_t)k * PANEL] = f16_from_f32(single);
+        }
+    }
+}
+
+static void pack_q8_0(uint8_t *panel, uint32_t n_in, uint32_t lane, const uint8_t *row)
+{
+    uint16_t *scales = (uint16_t *)(void *)(panel + (size_t)n_in * PANEL);
+    for (uint32_t b = 0; b < n_in / Q8_BLOCK; b++) {
+        struct q8_0_block block;
+        memcpy(&block, row + (size_t)b * sizeof(block), sizeof(block));
+        scales[(size_t)b * PANEL + lane] = block.scale;
+        uint8_t *at = panel + (size_t)b * Q8_BLOCK * PANEL + (size_t)lane * 4;
+        for (uint32_t i = 0; i < Q8_BLOCK; i += 4)
+            memcpy(at + (size_t)i * PANEL, &block.q[i], 4);
+    }
+}
+
+void matrix_pack(const struct matrix *to, uint32_t first, uint32_t n_rows, enum weight_type type,
+                 const void *rows)
+{
+    SA_ASSERT(first <= to->n_out && n_rows <= to->n_out - first);
+    SA_ASSERT((to->type == WEIGHT_Q8_0) == (type == WEIGHT_Q8_0));
+    size_t panel_bytes = matrix_panel_bytes(to->type, to->n_in);
+    size_t row_bytes = weight_row_bytes(type, to->n_in);
+    for (uint32_t i = 0; i < n_rows; i++) {
+        uint32_t lane = (first + i) % PANEL;
+        uint8_t *panel = (uint8_t *)to->data + (first + i) / PANEL * panel_bytes;
+        const uint8_t *row = (const uint8_t *)rows + i * row_bytes;
+        if (to->type == WEIGHT_F32)
+            pack_f32((float *)(void *)panel + lane, to->n_in, type, row);
+        else if (to->type == WEIGHT_F16)
+            pack_f16((uint16_t *)(void *)panel + lane, to->n_in, type, row);
+        else
+            pack_q8_0(panel, to->n_in, lane, row);
+    }
+}
+
+void matrix_unpack_row(const struct matrix *m, uint32_t row, float *out)
+{
+    SA_ASSERT(row < m->n_out);
+    size_t lane = row % PANEL;
+    const uint8_t *panel =
+        (const uint8_t *)m->data + row / PANEL * matrix_panel_bytes(m->type, m->n_in);
+    const uint16_t *scales = (const uint16_t *)(const void *)(panel + (size_t)m->n_in * PANEL);
+    for (size_t k = 0; k < m->n_in; k++) {
+        size_t at = k * PANEL + lane;
+        if (m->type == WEIGHT_F32)
+            out[k] = ((const float *)(const void *)panel)[at];
+        else if (m->type == WEIGHT_F16)
+            out[k] = f32_from_f16(((const uint16_t *)(const void *)panel)[at]);
+        else
+            out[k] = f32_from_f16(scales[k / Q8_BLOCK * PANEL + lane]) *
+                     (float)((const int8_t *)panel)[(k / 4 * PANEL + lane) * 4 + k % 4];
+    }
+}

@@ -1,0 +1,151 @@
+/* simd_strip.h: the register block that all floating-point products are made of.
+ *
+ * A strip computes y[r][j] = sum over k upwards of fma(x[r][k], w[k][j], .) for a few rows r and
+ * a few groups of 16 columns j, each sum in its own lane from beginning to end; so blocking never
+ * changes a bit:
+ *
+ *            w[k] group 0   w[k] group 1          linear layer: k = input, a group = a panel,
+ *   x[0][k]  sum[0][0]      sum[0][1]             scores:       k = dimension, a group = 16 keys,
+ *   x[1][k]  sum[1][0]      sum[1][1]             values:       k = key, a group = 16 dimensions
+ */
+#ifndef KERNELS_SIMD_STRIP_H
+#define KERNELS_SIMD_STRIP_H
+
+#include "kernels/kernels.h"
+#include "kernels/vec16.h"
+
+#ifdef VEC16
+
+enum { STRIP_ROWS_MAX = VEC16_SUMS >= 24 ? 12 : 6, STRIP_GROUPS_MAX = 4 };
+
+/* Register blocks by what they serve: rows at most, groups at most. */
+#ifndef LINEAR_GROUPS
+#define LINEAR_GROUPS 1
+#define SCORE_ROWS STRIP_ROWS_MAX
+#define SCORE_GROUPS 4
+#define VALUE_ROWS (VEC16_SUMS >= 24 ? 6 : 3)
+#endif
+
+/* Weights stream from memory: this far ahead was best from 1 to 64 rows. */
+enum { PREFETCH_BYTES = 4096 };
+
+struct strip {
+    const float *x; /* row r at x + r * x_stride */
+    size_t x_stride;
+    const void *w;      /* element (k, group, lane) at w + k * k_step + group * group_step + lane */
+    size_t k_step;
+    size_t group_step;
+    uint32_t n_k;         /* k = 0 .. n_k - 1, then */
+    uint32_t n_tail;      /* n_tail more that take w from k = tail[0], tail[1], ... */
+    const uint32_t *tail; /* and x from k = n_k, n_k + 1, ... */
+    float *y;             /* row r, group g at y + r * y_stride + 16 * g */
+    size_t y_stride;
+    const float *bias; /* 16 per group, or NULL */
+};
+
+INLINE vec16 strip_weights(const void *w, enum weight_type type, size_t at)
+{
+    return type == WEIGHT_F16 ? vec_load_f16((const uint16_t *)w + at)
+                              : vec_load((const float *)w + at);
+}
+
+INLINE void strip_step(vec16 *sum, const struct strip *s, enum weight_type type, int rows,
+                       int groups, size_t k_x, size_t k_w)
+{
+    vec16 w[STRIP_GROUPS_MAX];
+    for (int g = 0; g < groups; g++)
+        w[g] = strip_weights(s->w, type, k_w * s->k_step + (size_t)g * s->group_step);
+    for (int r = 0; r < rows; r++) {
+        vec16 x = vec_set1(s->x[(size_t)r * s->x_stride + k_x]);
+        for (int g = 0; g < groups; g++)
+            sum[r * groups + g] = vec_fma(x, w[g], sum[r * groups + g]);
+    }
+}
+
+/* rows, groups and type are constants at each call, so that the sums live in registers. */
+INLINE void strip_block(const struct strip *job, enum weight_type type, int rows, int groups)
+{
+    const struct strip s = *job;
+    vec16 sum[STRIP_ROWS_MAX * STRIP_GROUPS_MAX];
+    for (int i = 0; i < rows * groups; i++)
+        sum[i] = vec_zero();
+    size_t width = type == WEIGHT_F16 ? sizeof(uint16_t) : sizeof(float);
+    const char *ahead = (const char *)s.w + PREFETCH_BYTES;
+    for (size_t k = 0; k < s.n_k; k++) {
+        __builtin_prefetch(ahead + k * s.k_step * width);
+        strip_step(sum, &s, type, rows, groups, k, k);
+    }
+    for (size_t i = 0; i < s.n_tail; i++)
+        strip_step(sum, &s, type, rows, groups, s.n_k + i, s.tail[i]);
+    for (int r = 0; r < rows; r++)
+        for (int g = 0; g < groups; g++) {
+            vec16 y = sum[r * groups + g];
+            if (s.bias)
+                y = vec_add(y, vec_load(s.bias + 16 * g));
+            vec_store(s.y + (size_t)r * s.y_stride + 16 * g, y);
+        }
+}
+
+/* Blocks of up to VEC16_SUMS sums, as constants. */
+INLINE void strip_run(const struct strip *s, enum weight_type type, uint32_t rows, uint32_t groups)
+{
+#define STRIP_CASE(r, g)           \
+    case (r) * 8 + (g):            \
+        strip_block(s, type, r, g); \
+        break;
+    switch (rows * 8 + groups) {
+        STRIP_CASE(1, 1) STRIP_CASE(2, 1) STRIP_CASE(3, 1)
+        STRIP_CASE(4, 1) STRIP_CASE(5, 1) STRIP_CASE(6, 1)
+        STRIP_CASE(1, 2) STRIP_CASE(2, 2) STRIP_CASE(3, 2)
+        STRIP_CASE(1, 4)
+#if VEC16_SUMS >= 24
+        STRIP_CASE(7, 1) STRIP_CASE(8, 1) STRIP_CASE(9, 1)
+        STRIP_CASE(10, 1) STRIP_CASE(11, 1) STRIP_CASE(12, 1)
+        STRIP_CASE(4, 2) STRIP_CASE(5, 2) STRIP_CASE(6, 2)
+        STRIP_CASE(7, 2) STRIP_CASE(8, 2) STRIP_CASE(9, 2)
+        STRIP_CASE(10, 2) STRIP_CASE(11, 2) STRIP_CASE(12, 2)
+        STRIP_CASE(2, 4) STRIP_CASE(3, 4) STRIP_CASE(4, 4)
+        STRIP_CASE(5, 4) STRIP_CASE(6, 4)
+#endif
+    default:
+        SA_ASSERT(!"no such register block");
+    }
+#undef STRIP_CASE
+}
+
+/* The largest of 4, 2, 1 groups that fits the registers beside `rows` rows. */
+INLINE uint32_t strip_groups(uint32_t rows, uint32_t wanted)
+{
+    uint32_t groups = wanted >= 4 ? 4 : wanted >= 2 ? 2 : 1;
+    while (groups > 1 && rows * groups > VEC16_SUMS)
+        groups /= 2;
+    return groups;
+}
+
+/* n_rows rows by n_groups groups: rows are cut evenly into blocks (8 = 4 + 4 rather than 6 + 2),
+ * and all blocks pass over the same few groups of weights before the next, which stay in the
+ * cache. */
+INLINE void strip_sheet(const struct strip *job, enum weight_type type, uint32_t n_rows,
+                        uint32_t n_groups, uint32_t rows_max, uint32_t groups_max)
+{
+    uint32_t n_blocks = (n_rows + rows_max - 1) / rows_max;
+    size_t width = type == WEIGHT_F16 ? sizeof(uint16_t) : sizeof(float);
+    for (uint32_t group = 0, groups; group < n_groups; group += groups) {
+        uint32_t tallest = (n_rows + n_blocks - 1) / n_blocks;
+        groups = strip_groups(tallest, MIN(groups_max, n_groups - group));
+        for (uint32_t block = 0; block < n_blocks; block++) {
+            uint32_t from, to;
+            share_of(n_rows, block, n_blocks, &from, &to);
+            struct strip s = *job;
+            s.x += from * s.x_stride;
+            s.w = (const char *)s.w + group * s.group_step * width;
+            s.y += from * s.y_stride + (size_t)group * 16;
+            if (s.bias)
+                s.bias += (size_t)group * 16;
+            strip_run(&s, type, to - from, groups);
+        }
+    }
+}
+
+#endif
+#endif
