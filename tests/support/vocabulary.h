@@ -4,9 +4,9 @@
 
 #include "text/tokenizer.h"
 
-/* A plain vocabulary: ids 0..255 are the bytes, then the words in order ("th|the| the": separated by
- * '|'), then the end token, start, languages en and de, translate, transcribe, startoflm, startofprev,
- * nospeech, notimestamps and the 1,501 timestamps. */
+/* A plain vocabulary: ids 0..255 are the bytes, then the words in order ("th|the| the": separated
+ * by '|'), then the end token, start, languages en and de, translate, transcribe, startoflm,
+ * startofprev, nospeech, notimestamps and the 1,501 timestamps. */
 struct support_vocabulary {
     struct tokenizer_source source;
     uint32_t *offsets;

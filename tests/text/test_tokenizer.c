@@ -21,8 +21,8 @@ static void check_ids(const char *words, const char *text, const int32_t *expect
         fail_msg("other ids for '%s': %d %d %d", text, ids[0], ids[1], ids[2]);
     tokenizer_free(&t);
 }
-#define CHECK(words, text, ...) \
-    check_ids(words, text, (const int32_t[]){__VA_ARGS__}, ARRAY_LEN(((const int32_t[]){__VA_ARGS__})))
+#define IDS(...) ((const int32_t[]){__VA_ARGS__})
+#define CHECK(words, text, ...) check_ids(words, text, IDS(__VA_ARGS__), ARRAY_LEN(IDS(__VA_ARGS__)))
 
 static void lowest_id_is_merged_first(void **state)
 {
