@@ -6,7 +6,7 @@
 
 static const uint32_t knot_rows[SPEC_COST_KNOTS] = {1, 2, 4, 8, 16, 32, 48, 64};
 
-/* A knot's weight stops growing here: a machine that becomes slower is noticed after some passes. */
+/* A knot's weight stops growing here, so that a machine that becomes slower is noticed. */
 static const float memory = 16.0f;
 
 void spec_cost_init(struct spec_cost *cost, float step_us, float row_us)
@@ -64,16 +64,29 @@ static void scale_unmeasured(struct spec_cost *cost, uint32_t moved, float ratio
     }
 }
 
-/* More rows never cost less. Of two knots in the wrong order the one with less behind it gives way. */
+/* More rows never cost less: knots in the wrong order are pooled to their weighted mean (isotonic
+ * regression by pooling adjacent violators). */
 static void make_monotone(struct spec_cost *cost)
 {
-    for (uint32_t k = 1; k < SPEC_COST_KNOTS; k++) {
-        for (uint32_t i = k; i > 0 && cost->us[i] < cost->us[i - 1]; i--) {
-            if (cost->weight[i] > cost->weight[i - 1])
-                cost->us[i - 1] = cost->us[i];
-            else
-                cost->us[i] = cost->us[i - 1];
+    float level[SPEC_COST_KNOTS];
+    float weight[SPEC_COST_KNOTS];
+    uint32_t size[SPEC_COST_KNOTS];
+    uint32_t n = 0;
+    for (uint32_t k = 0; k < SPEC_COST_KNOTS; k++) {
+        level[n] = cost->us[k];
+        weight[n] = cost->weight[k] + 1e-3f;
+        size[n++] = 1;
+        for (; n > 1 && level[n - 1] < level[n - 2]; n--) {
+            float both = weight[n - 1] + weight[n - 2];
+            level[n - 2] = (level[n - 1] * weight[n - 1] + level[n - 2] * weight[n - 2]) / both;
+            weight[n - 2] = both;
+            size[n - 2] += size[n - 1];
         }
+    }
+    uint32_t k = 0;
+    for (uint32_t block = 0; block < n; block++) {
+        for (uint32_t i = 0; i < size[block]; i++)
+            cost->us[k++] = level[block];
     }
 }
 

@@ -149,28 +149,36 @@ static void guess_rejoin(struct pool *pool, const struct guess *here)
     }
 }
 
+/* Takes a share of what is left of a probability. */
+static float take(float *left, float share)
+{
+    float taken = *left * share;
+    *left -= taken;
+    return taken;
+}
+
 /* The draft's next token is wrong, with this probability: what stands there instead? */
 static void guess_error(struct pool *pool, const struct guess *here, float error)
 {
     const struct spec_source *source = pool->source;
     uint32_t j = here->next;
-    float doubt = fmaxf(1.0f - source->confidence[j], 0.01f);
-    float second = fminf(source->second_confidence[j] / doubt, 0.9f) * second_share;
-    pool_put(pool, (struct guess){source->second[j], here->parent, error * second, j + 1,
-                                  AFTER_ERROR});
     bool mark = is_mark(pool->how, source->token[j]);
+    float doubt = fmaxf(1.0f - source->confidence[j], 0.01f);
+    float second = fminf(source->second_confidence[j] / doubt, 1.0f) * second_share;
+    pool_put(pool, (struct guess){source->second[j], here->parent, take(&error, second), j + 1,
+                                  AFTER_ERROR});
+    if (realign_is_time(pool->how, source->token[j]))
+        guess_times(pool, here, take(&error, time_share));
     struct guess behind = *here;
     behind.next = j + 1;
     behind.kind = mark ? AFTER_FORMAT : AFTER_ERROR;
-    behind.probability = error * (mark ? skip_mark_share : realign_numbers.skip);
+    behind.probability = take(&error, mark ? skip_mark_share : realign_numbers.skip);
     guess_next(pool, &behind);
-    if (realign_is_time(pool->how, source->token[j]))
-        guess_times(pool, here, error * time_share);
-    else if (pool->how->forms) {
-        guess_forms(pool, here, error * form_share);
-        if (!mark)
-            guess_marks(pool, here, error * mark_share);
-    }
+    if (!pool->how->forms)
+        return;
+    guess_forms(pool, here, take(&error, form_share));
+    if (!mark)
+        guess_marks(pool, here, take(&error, mark_share));
 }
 
 /* A segment begins where the last one ended: a corrected time is repeated in its pair. */

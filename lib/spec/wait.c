@@ -44,7 +44,7 @@ static struct spec_rows best_pass(const struct spec_turn_ask *ask, bool on_credi
     return spec_rows_worth(&rows);
 }
 
-/* The comparison at the top of wait.h, and the balance must carry the wait and the pass behind it. */
+/* The comparison of wait.h; and the balance must carry the wait and the pass behind it. */
 static bool wait_pays(const struct spec_turn_ask *ask, const struct spec_rows *now)
 {
     if (!ask->draft_due || ask->draft_at_us <= ask->now_us)

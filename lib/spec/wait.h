@@ -34,12 +34,12 @@ struct spec_balance {
 /* Starts an utterance. */
 void spec_balance_start(struct spec_balance *balance, const struct spec_cost *cost);
 
-/* A verify pass decided n_tokens and took `us`, with n_fixed rows that plain decoding would have had
- * too (root and prompt). Plain passes are not told: they are the measure, whatever they take. */
+/* A verify pass decided n_tokens and took `us`, with n_fixed rows that plain decoding would have
+ * had too (root and prompt). Plain passes are not told: they are the measure, long or short. */
 void spec_balance_pass(struct spec_balance *balance, const struct spec_cost *cost,
                        uint32_t n_fixed, uint32_t n_tokens, float us);
 
-/* A wait in SPEC_MODE_FREE took so long. (The waits of the other modes are what the user asked for.) */
+/* A wait in SPEC_MODE_FREE took so long. Other modes' waits are what the user asked for. */
 void spec_balance_wait(struct spec_balance *balance, float us);
 
 enum spec_action { SPEC_PLAIN, SPEC_VERIFY, SPEC_WAIT };

@@ -1,0 +1,138 @@
+#include "../support/support.h"
+
+#include <math.h>
+
+#include "spec/price.h"
+
+static void the_prior_is_a_straight_line(void **state)
+{
+    (void)state;
+    struct spec_cost cost;
+    spec_cost_init(&cost, 3000.0f, 500.0f);
+    for (uint32_t n = 1; n <= 64; n++)
+        assert_true(fabsf(spec_cost_us(&cost, n) - (3000.0f + 500.0f * (float)(n - 1))) < 1.0f);
+    assert_true(fabsf(spec_cost_row_us(&cost) - 500.0f) < 1.0f);
+}
+
+static float true_us(uint32_t n)
+{
+    return 2000.0f + 60.0f * (float)n + (n > 16 ? 900.0f : 0.0f);
+}
+
+static void the_measured_curve_is_learned(void **state)
+{
+    (void)state;
+    struct spec_cost cost;
+    spec_cost_init(&cost, 9000.0f, 4000.0f);
+    uint64_t seed = 5;
+    for (int i = 0; i < 3000; i++) {
+        uint32_t n = 1 + (uint32_t)(support_random(&seed) % 64);
+        spec_cost_observe(&cost, n, true_us(n) * support_uniform(&seed, 0.97f, 1.03f));
+    }
+    for (uint32_t n = 1; n <= 64; n++) {
+        float estimate = spec_cost_us(&cost, n);
+        float tolerance = n > 8 && n < 32 ? 0.25f : 0.1f; /* a jump within a gap of the knots */
+        assert_true(fabsf(estimate / true_us(n) - 1.0f) < tolerance);
+    }
+}
+
+static void the_estimate_is_monotone_whatever_is_measured(void **state)
+{
+    (void)state;
+    uint64_t seed = 6;
+    for (int round = 0; round < 100; round++) {
+        struct spec_cost cost;
+        spec_cost_init(&cost, 1000.0f, 10.0f);
+        for (int i = 0; i < 50; i++) {
+            uint32_t rows = 1 + (uint32_t)(support_random(&seed) % 64);
+            spec_cost_observe(&cost, rows, support_uniform(&seed, 1.0f, 90000.0f));
+            for (uint32_t n = 1; n < 80; n++) {
+                assert_true(spec_cost_us(&cost, n) > 0.0f);
+                assert_true(spec_cost_us(&cost, n + 1) >= spec_cost_us(&cost, n) * 0.9999f);
+            }
+        }
+    }
+}
+
+static void one_measurement_scales_what_was_never_seen(void **state)
+{
+    (void)state;
+    struct spec_cost cost;
+    spec_cost_init(&cost, 10000.0f, 1000.0f);
+    for (int i = 0; i < 40; i++)
+        spec_cost_observe(&cost, 1, 2500.0f);
+    assert_true(fabsf(spec_cost_us(&cost, 1) - 2500.0f) < 5.0f);
+    assert_true(fabsf(spec_cost_us(&cost, 64) - 73000.0f / 4.0f) < 400.0f);
+}
+
+static struct spec_tree random_best_first(uint64_t *seed)
+{
+    struct spec_tree tree;
+    spec_tree_clear(&tree);
+    float survival[SPEC_ROWS_MAX];
+    float last = 1.0f;
+    while (tree.n < 50) {
+        int32_t parent = (int32_t)(support_random(seed) % (tree.n + 1)) - 1;
+        float above = parent < 0 ? 1.0f : survival[parent];
+        float wanted = fminf(last, above) * support_uniform(seed, 0.7f, 1.0f);
+        survival[tree.n] = last = wanted;
+        struct spec_node node = {(int32_t)tree.n, (int16_t)parent, wanted / above};
+        tree.node[tree.n++] = node;
+    }
+    return tree;
+}
+
+static void rows_are_taken_for_the_best_rate(void **state)
+{
+    (void)state;
+    uint64_t seed = 8;
+    for (int round = 0; round < 200; round++) {
+        struct spec_tree tree = random_best_first(&seed);
+        struct spec_cost cost;
+        spec_cost_init(&cost, 3000.0f, support_uniform(&seed, 1.0f, 2500.0f));
+        struct spec_rows_ask ask = {&tree, &cost, 1 + (uint32_t)(support_random(&seed) % 4), 50,
+                                    support_uniform(&seed, 3000.0f, 60000.0f), -1.0f};
+        struct spec_rows got = spec_rows_worth(&ask);
+        float survival[SPEC_NODES_MAX];
+        spec_tree_survival(&tree, survival);
+        double expected = 1.0;
+        double got_us = spec_cost_us(&cost, ask.n_fixed + got.n_nodes);
+        double got_rate = got.expected / got_us;
+        for (uint32_t n = 0; n <= 50; n++) {
+            double us = spec_cost_us(&cost, ask.n_fixed + n);
+            expected += n > 0 ? survival[n - 1] : 0.0;
+            if (n == 0 || us <= ask.us_max)
+                assert_true(expected / us <= got_rate * 1.0001);
+        }
+        assert_true(got.n_nodes == 0 || got.us <= ask.us_max);
+    }
+}
+
+static void free_rows_are_all_taken_and_dear_rows_none(void **state)
+{
+    (void)state;
+    uint64_t seed = 9;
+    struct spec_tree tree = random_best_first(&seed);
+    struct spec_cost cost;
+    spec_cost_init(&cost, 3000.0f, 2999.0f);
+    struct spec_rows_ask ask = {&tree, &cost, 1, 40, INFINITY, 0.0f};
+    assert_int_equal(spec_rows_worth(&ask).n_nodes, 40);
+    ask.price = 1.0f;
+    assert_true(spec_rows_worth(&ask).n_nodes < 4);
+    ask.price = 5.0f;
+    assert_int_equal(spec_rows_worth(&ask).n_nodes, 0);
+    assert_true(spec_rows_worth(&ask).expected == 1.0f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_prior_is_a_straight_line),
+        cmocka_unit_test(the_measured_curve_is_learned),
+        cmocka_unit_test(the_estimate_is_monotone_whatever_is_measured),
+        cmocka_unit_test(one_measurement_scales_what_was_never_seen),
+        cmocka_unit_test(rows_are_taken_for_the_best_rate),
+        cmocka_unit_test(free_rows_are_all_taken_and_dear_rows_none),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
