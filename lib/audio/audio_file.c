@@ -182,7 +182,8 @@ static enum status fill(struct audio_file *file, struct error *err)
     if (status != STATUS_OK || file->n_out > 0 || file->n_frames > 0)
         return status;
     if (sf_error(file->sound) != SF_ERR_NO_ERROR)
-        return error_set(err, STATUS_CORRUPT, "%s cannot be decoded: %s", file->name,
+        return error_set(err, STATUS_CORRUPT,
+                         "%s is damaged, it cannot be decoded (%s): get it again", file->name,
                          sf_strerror(file->sound));
     return error_set(err, STATUS_INVALID, "%s holds no audio (0 samples)", file->name);
 }
@@ -288,7 +289,8 @@ static enum status refuse(const struct audio_file *file, struct error *err)
                          "%s is not audio that can be read (WAV, FLAC, Ogg Vorbis, Ogg Opus, MP3): "
                          "convert it, for example with `ffmpeg -i FILE out.flac`",
                          file->name);
-    return error_set(err, STATUS_CORRUPT, "%s cannot be read as audio: %s", file->name,
+    return error_set(err, STATUS_CORRUPT,
+                     "%s is damaged, it cannot be read as audio (%s): get it again", file->name,
                      sf_strerror(NULL));
 }
 
@@ -315,6 +317,13 @@ static struct audio_file *file_new(const char *name, struct error *err)
     return file;
 }
 
+static void probe(struct audio_file *file, struct audio_probe bytes)
+{
+    if (audio_probe_truncated(&bytes))
+        error_set(&file->warning, STATUS_CORRUPT,
+                  "%s is truncated (its end is missing): what is there is used", file->name);
+}
+
 enum status audio_file_open_memory(const uint8_t *data, size_t size, const char *name,
                                    struct audio_file **out, struct error *err)
 {
@@ -327,7 +336,7 @@ enum status audio_file_open_memory(const uint8_t *data, size_t size, const char 
     SF_VIRTUAL_IO callbacks = memory_io_callbacks();
     SF_INFO info = { 0 };
     file->memory = (struct memory_io){ .data = data, .size = size };
-    audio_probe_memory(data, size, name, &file->warning);
+    probe(file, (struct audio_probe){ .data = data, .size = size });
     file->sound = sf_open_virtual(&callbacks, SFM_READ, &info, &file->memory);
     enum status status = start(file, &info, err);
     if (status == STATUS_OK)
@@ -337,7 +346,7 @@ enum status audio_file_open_memory(const uint8_t *data, size_t size, const char 
     return status;
 }
 
-static enum status open_path(const char *path, int *fd, struct error *err)
+static enum status open_path(const char *path, int *fd, uint64_t *size, struct error *err)
 {
     struct stat st;
     *fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -359,14 +368,17 @@ static enum status open_path(const char *path, int *fd, struct error *err)
         status = error_set(err, STATUS_INVALID, "%s is empty", path);
     if (status != STATUS_OK)
         close(*fd);
+    else
+        *size = (uint64_t)st.st_size;
     return status;
 }
 
 enum status audio_file_open(const char *path, struct audio_file **out, struct error *err)
 {
     int fd = -1;
+    uint64_t size = 0;
     *out = NULL;
-    enum status status = open_path(path, &fd, err);
+    enum status status = open_path(path, &fd, &size, err);
     if (status != STATUS_OK)
         return status;
     struct audio_file *file = file_new(path, err);
@@ -376,7 +388,7 @@ enum status audio_file_open(const char *path, struct audio_file **out, struct er
     }
     /* By descriptor, so that libsndfile does not guess a headerless format from the file's name. */
     SF_INFO info = { 0 };
-    audio_probe_fd(fd, path, &file->warning);
+    probe(file, (struct audio_probe){ .fd = fd, .size = size });
     file->sound = sf_open_fd(fd, SFM_READ, &info, SF_TRUE);
     status = start(file, &info, err);
     if (status == STATUS_OK)

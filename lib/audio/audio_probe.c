@@ -1,23 +1,48 @@
 #include "audio/audio_probe.h"
 
-#include <stdbool.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-/* An Ogg page has at most 27 + 255 + 255 * 255 bytes, so the last one begins within the tail. */
-enum { HEAD_BYTES = 12, TAIL_BYTES = 66 * 1024, OGG_HEADER_BYTES = 27, OGG_END_OF_STREAM = 4 };
+#include "base/status.h"
 
-static void warn(const char *name, const char *what, struct error *warning)
+enum {
+    RIFF_OPEN = 0x7FFF0000,             /* sizes from here on are place holders */
+    TAIL_BYTES = 66 * 1024,             /* an Ogg page has at most 27 + 255 + 255 * 255 bytes */
+    OGG_HEADER_BYTES = 27,
+    OGG_END_OF_STREAM = 4,
+    XING_SEARCH_BYTES = 64,             /* frame header and side information lie before the mark */
+    XING_HAS_FRAMES = 1,
+    XING_HAS_BYTES = 2
+};
+
+/* Reads up to n bytes at a place; returns how many there were. */
+static size_t read_at(const struct audio_probe *probe, uint64_t at, uint8_t *to, size_t n)
 {
-    error_set(warning, STATUS_CORRUPT, "%s is truncated (%s): what is there is used", name, what);
+    if (at >= probe->size)
+        return 0;
+    n = MIN(n, probe->size - at);
+    if (!probe->data) {
+        ssize_t got = pread(probe->fd, to, n, (off_t)at);
+        return got > 0 ? (size_t)got : 0;
+    }
+    memcpy(to, probe->data + at, n);
+    return n;
+}
+
+static uint32_t little32(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static uint32_t big32(const uint8_t *p)
+{
+    return (uint32_t)p[3] | (uint32_t)p[2] << 8 | (uint32_t)p[1] << 16 | (uint32_t)p[0] << 24;
 }
 
 static bool riff_cut(const uint8_t *head, uint64_t size)
 {
-    uint32_t promised = (uint32_t)head[4] | (uint32_t)head[5] << 8 | (uint32_t)head[6] << 16 |
-                        (uint32_t)head[7] << 24;
-    return promised < 0x7FFF0000u && (uint64_t)promised + 8 > size + 1; /* +1: a pad byte */
+    uint32_t promised = little32(head + 4);
+    return promised < RIFF_OPEN && (uint64_t)promised + 8 > size + 1; /* +1: a pad byte */
 }
 
 /* Bytes of the page at `page`, or 0 when it does not fit in n bytes. */
@@ -33,37 +58,49 @@ static size_t ogg_page_size(const uint8_t *page, size_t n)
     return size <= n ? size : 0;
 }
 
-static bool ogg_cut(const uint8_t *tail, size_t n)
+static bool ogg_cut(const struct audio_probe *probe)
 {
+    uint8_t tail[TAIL_BYTES];
+    uint64_t from = probe->size > TAIL_BYTES ? probe->size - TAIL_BYTES : 0;
+    size_t n = read_at(probe, from, tail, sizeof(tail));
     for (size_t i = n; i-- > 0;)
         if (n - i >= 4 && memcmp(tail + i, "OggS", 4) == 0)
             return ogg_page_size(tail + i, n - i) == 0 || !(tail[i + 5] & OGG_END_OF_STREAM);
     return true;
 }
 
-void audio_probe_memory(const uint8_t *data, size_t size, const char *name, struct error *warning)
+/* `start`: the first frame, behind the ID3 tag. */
+static bool mp3_cut(const struct audio_probe *probe, uint64_t start)
 {
-    if (size < HEAD_BYTES)
-        return;
-    size_t n_tail = MIN(size, (size_t)TAIL_BYTES);
-    if (memcmp(data, "RIFF", 4) == 0 && riff_cut(data, size))
-        warn(name, "its header promises more", warning);
-    if (memcmp(data, "OggS", 4) == 0 && ogg_cut(data + size - n_tail, n_tail))
-        warn(name, "its last page is missing", warning);
+    uint8_t frame[XING_SEARCH_BYTES];
+    size_t n = read_at(probe, start, frame, sizeof(frame));
+    for (size_t i = 4; i + 16 <= n; i++) {
+        if (memcmp(frame + i, "Xing", 4) != 0 && memcmp(frame + i, "Info", 4) != 0)
+            continue;
+        uint32_t flags = big32(frame + i + 4);
+        const uint8_t *bytes = frame + i + (flags & XING_HAS_FRAMES ? 12 : 8);
+        return flags & XING_HAS_BYTES && start + big32(bytes) > probe->size;
+    }
+    return false;
 }
 
-void audio_probe_fd(int fd, const char *name, struct error *warning)
+/* Bytes of an ID3v2 tag: a header of 10 and four times seven bits. */
+static uint64_t id3_size(const uint8_t *head)
 {
-    uint8_t head[HEAD_BYTES], tail[TAIL_BYTES];
-    struct stat st;
-    if (fstat(fd, &st) != 0 || pread(fd, head, sizeof(head), 0) != (ssize_t)sizeof(head))
-        return;
-    if (memcmp(head, "RIFF", 4) == 0 && riff_cut(head, (uint64_t)st.st_size))
-        warn(name, "its header promises more", warning);
-    if (memcmp(head, "OggS", 4) != 0)
-        return;
-    off_t from = MAX((off_t)0, st.st_size - TAIL_BYTES);
-    ssize_t n = pread(fd, tail, sizeof(tail), from);
-    if (n > 0 && ogg_cut(tail, (size_t)n))
-        warn(name, "its last page is missing", warning);
+    return 10 + ((uint64_t)(head[6] & 0x7F) << 21 | (uint64_t)(head[7] & 0x7F) << 14 |
+                 (uint64_t)(head[8] & 0x7F) << 7 | (uint64_t)(head[9] & 0x7F));
+}
+
+bool audio_probe_truncated(const struct audio_probe *probe)
+{
+    uint8_t head[12];
+    if (read_at(probe, 0, head, sizeof(head)) < sizeof(head))
+        return false;
+    if (memcmp(head, "RIFF", 4) == 0)
+        return riff_cut(head, probe->size);
+    if (memcmp(head, "OggS", 4) == 0)
+        return ogg_cut(probe);
+    if (memcmp(head, "ID3", 3) == 0)
+        return mp3_cut(probe, id3_size(head));
+    return head[0] == 0xFF && (head[1] & 0xE0) == 0xE0 && mp3_cut(probe, 0);
 }

@@ -2,22 +2,26 @@
  *
  *     RIFF (WAV): the header promises more bytes than there are
  *     Ogg:        the last page does not carry the end-of-stream mark
+ *     MP3:        the Xing header, where there is one, promises more bytes than there are
  *
- * Sizes that a streaming writer leaves open (0, and 2 GiB or more) promise nothing. Other formats
- * are compared by their frame counts while they are read.
+ * Sizes that a streaming writer leaves open (2 GiB and more) promise nothing. Other formats are
+ * compared by their frame counts while they are read.
  */
 #ifndef AUDIO_AUDIO_PROBE_H
 #define AUDIO_AUDIO_PROBE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/status.h"
+/* The file's bytes: data[size], or by pread when data is NULL (the descriptor's position stays). */
+struct audio_probe {
+    const uint8_t *data;
+    int fd;
+    uint64_t size;
+};
 
-/* Fills *warning when the file is cut off, else leaves it. `name` stands in the text. */
-void audio_probe_memory(const uint8_t *data, size_t size, const char *name, struct error *warning);
-
-/* The same by pread: the descriptor's position stays. */
-void audio_probe_fd(int fd, const char *name, struct error *warning);
+/* True when the file was cut off. */
+bool audio_probe_truncated(const struct audio_probe *probe);
 
 #endif
