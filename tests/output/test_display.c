@@ -30,8 +30,8 @@ static void provisional_text_is_dim_and_replaced_in_place(void **state)
     assert_string_equal(terminal_row(&terminal, 1), "He was not an ill");
     assert_true(terminal.cells[1][0].dim);
     assert_string_equal(terminal_row(&terminal, 2), "a.wav");
-    show(&screen, &(struct display_state){.label = "a.wav", .audio_total_s = 9, .decided = " He was",
-                                          .provisional = " not a hill"});
+    show(&screen, &(struct display_state){.label = "a.wav", .audio_total_s = 9,
+                                          .decided = " He was", .provisional = " not a hill"});
     assert_string_equal(terminal_row(&terminal, 1), "He was not a hill");
     assert_false(terminal.cells[1][5].dim);
     assert_true(terminal.cells[1][7].dim);
@@ -58,13 +58,13 @@ static void long_audio_has_a_bar_with_speed_and_time_left(void **state)
     terminal_reset(&terminal, 80, 10);
     show(&screen, &s);
     assert_string_equal(terminal_row(&terminal, 0),
-                        "talk.flac  [==============>                   ]  4:10 / 10:00  10.0x  0:35 "
-                        "left");
+                        "talk.flac  [==============>                   ]  4:10 / 10:00  "
+                        "10.0x  0:35 left");
     s.audio_done_s = 600;
     show(&screen, &s);
     assert_string_equal(terminal_row(&terminal, 0),
-                        "talk.flac  [=================================]  10:00 / 10:00  24.0x  0:00 "
-                        "left");
+                        "talk.flac  [=================================]  10:00 / 10:00  "
+                        "24.0x  0:00 left");
     s.audio_done_s = 0;
     show(&screen, &s);
     assert_non_null(strstr(terminal_row(&terminal, 0), "]  0:00 / 10:00"));
@@ -121,9 +121,10 @@ static void a_narrowed_terminal_is_cleared_whole(void **state)
 /* Random text of many scripts, with bytes that are no text; terminated. */
 static void random_text(char *out, size_t max, uint64_t *random)
 {
-    static const char *const pieces[] = {"word ", "a", " ", "日", "本語 ", "é", "e\xCC\x81", "👩‍👩‍👧",
-                                         "❤️", "🇩🇪", "\x1b[5A", "\n", "\t", "ไทย", "العربية ", "\xFF",
-                                         "\xE2\x82", "\xC2\x9B", "longerwordthanthat", "।", "한국어"};
+    static const char *const pieces[] = {
+        "word ", "a",    " ",  "日",  "本語 ",    "é",    "e\xCC\x81", "👩‍👩‍👧",      "❤️",     "🇩🇪", "\x1b[5A",
+        "\n",    "\t",   "ไทย", "العربية ", "\xFF", "\xE2\x82",  "\xC2\x9B", "longerwordthanthat", "।",
+        "한국어"};
     size_t n = 0;
     out[0] = '\0';
     for (uint64_t left = support_random(random) % 60; left > 0; left--) {
