@@ -215,8 +215,8 @@ static enum status describe(struct import *import, const struct scalars *s, stru
     return err->code;
 }
 
-/* Ordinary tokens are printable characters of GPT-2's map, one per line; special ones are written by
- * their layout. *end: the id of <|endoftext|>. */
+/* Ordinary tokens are printable characters of GPT-2's map, one per line; from <|endoftext|> on (*end),
+ * plain texts. */
 static enum status token_line(struct vocabulary *v, uint32_t id, const char *text, size_t n,
                               int32_t *end, struct error *err)
 {
@@ -224,8 +224,7 @@ static enum status token_line(struct vocabulary *v, uint32_t id, const char *tex
     if (*end < 0 && n == sizeof(mark) - 1 && memcmp(text, mark, n) == 0)
         *end = (int32_t)id;
     if (*end >= 0)
-        return id < v->n ? STATUS_OK
-                         : error_set(err, STATUS_CORRUPT, "more tokens than the model's %u", v->n);
+        return vocabulary_set(v, id, text, n, err);
     return vocabulary_set_printable(v, id, text, n, err);
 }
 

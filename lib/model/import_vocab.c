@@ -79,6 +79,37 @@ enum status vocabulary_set_map(struct vocabulary *v, const cJSON *map, int64_t e
     return STATUS_OK;
 }
 
+/* Other spellings of a special token in circulating files. */
+static bool same_special(const char *expected, const struct token_text *given)
+{
+    static const char *const aliases[][2] = {
+        {"<|nospeech|>", "<|nocaptions|>"}, {"<|he|>", "<|iw|>"}, {"<|jw|>", "<|jv|>"},
+    };
+    if (given->n_bytes == strlen(expected) && memcmp(given->bytes, expected, given->n_bytes) == 0)
+        return true;
+    for (size_t i = 0; i < ARRAY_LEN(aliases); i++)
+        if (strcmp(expected, aliases[i][0]) == 0 && given->n_bytes == strlen(aliases[i][1]) &&
+            memcmp(given->bytes, aliases[i][1], given->n_bytes) == 0)
+            return true;
+    return false;
+}
+
+/* Special tokens get their one text here, whatever spelling the source had, so that equal vocabularies
+ * have equal hashes. */
+static enum status set_special(struct vocabulary *v, const struct model_description *d, int32_t id,
+                               struct error *err)
+{
+    char text[WHISPER_SPECIAL_TEXT_MAX];
+    bool special = whisper_special_text(d, id, text);
+    SA_ASSERT(special);
+    const struct token_text *given = &v->tokens[id];
+    if (given->bytes && !same_special(text, given))
+        return error_set(err, STATUS_MISMATCH,
+                         "token %d is '%.*s' where Whisper's order has %s: not a Whisper vocabulary", id,
+                         (int)MIN(given->n_bytes, 40), (const char *)given->bytes, text);
+    return vocabulary_set(v, id, text, strlen(text), err);
+}
+
 enum status import_finish_vocabulary(struct import *import, int32_t end, struct error *err)
 {
     struct model_description *d = &import->source.description;
@@ -90,10 +121,7 @@ enum status import_finish_vocabulary(struct import *import, int32_t end, struct 
         if (!v->tokens[id].bytes)
             return error_set(err, STATUS_CORRUPT, "the vocabulary has no token %d", id);
     for (int32_t id = end; id < (int32_t)v->n; id++) {
-        char text[WHISPER_SPECIAL_TEXT_MAX];
-        bool special = whisper_special_text(d, id, text);
-        SA_ASSERT(special);
-        st = vocabulary_set(v, id, text, strlen(text), err);
+        st = set_special(v, d, id, err);
         if (st != STATUS_OK)
             return st;
     }
