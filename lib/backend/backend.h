@@ -7,8 +7,8 @@
  *     close
  *
  * Decode is a forward of one row, verification of many, prefill of many without choices: one
- * implementation. A row attends to the kept rows of its sequence, to its ancestors among the rows of
- * the same call, and to itself:
+ * implementation. A row attends to the kept rows of its sequence, to its ancestors among the rows
+ * of the same call, and to itself:
  *
  *     kept 0 1 2 3 4 | rows of this call        position of a row = n_kept + depth
  *                    | r0 (parent -1)           r0 at 5
@@ -38,16 +38,16 @@ struct sequence;
 struct backend_row {
     struct sequence *sequence;
     int32_t token;
-    int32_t parent;                     /* index in this call, of the same sequence, below own; -1: last kept */
+    int32_t parent; /* index in this call, of the same sequence, below own; -1: last kept */
     const struct rules *rules;          /* NULL: no choice and no logits are wanted (prompt rows) */
     struct rules_state state;           /* after `token` */
     struct rules_choice *choice;        /* out; required when rules are given */
-    float *no_speech;                   /* out or NULL: probability of the no-speech token in this row */
+    float *no_speech; /* out or NULL: probability of the no-speech token in this row */
     float *logits;                      /* out or NULL: n_vocab unfiltered logits */
 };
 
-/* Log-mel of one window: [n_mels][n_frames], frame-contiguous per band; n_frames even, at most 3,000.
- * Whisper's target always gets 3,000 (30 s); only a draft may get fewer. */
+/* Log-mel of one window: [n_mels][n_frames], frame-contiguous per band; n_frames even, at most
+ * 3,000. Whisper's target always gets 3,000 (30 s); only a draft may get fewer. */
 struct backend_features {
     const float *mel;
     uint32_t n_mels;
@@ -93,20 +93,24 @@ MUST_CHECK enum status backend_open(struct backend *backend, struct sequence **o
                                     struct error *err);
 
 /* Works on the encoder for about budget_us (UINT64_MAX: to the end; at least one slice is done) and
- * sets *done. Features must be the same until done. Encoding again starts a new window: kept rows are
- * dropped. The result does not depend on slicing or on other sequences. */
+ * sets *done. Features must be there and the same until done, or until the sequence is closed: a
+ * backend encodes one window at a time, and a call for another sequence first helps to finish the
+ * one under way (so it may return with its own window not yet begun). Encoding again after done
+ * starts a new window: kept rows are dropped. The result does not depend on slicing or on other
+ * sequences. STATUS_INVALID for an odd or too large number of frames. */
 MUST_CHECK enum status backend_encode(struct sequence *sequence,
                                       const struct backend_features *features, uint64_t budget_us,
                                       bool *done, struct error *err);
 
-/* Evaluates the rows. STATUS_INVALID when a row would pass the last position (n_positions). The rows
- * are provisional until keep; the next forward drops those not kept. No allocation. */
+/* Evaluates the rows. STATUS_INVALID when a row would pass the last position (n_positions) or its
+ * sequence has no encoded window; then nothing was evaluated. The rows are provisional until keep;
+ * the next forward with rows of the same sequence drops those not kept. No allocation. */
 MUST_CHECK enum status backend_forward(struct backend *backend, struct backend_row *rows,
                                        uint32_t n_rows, struct error *err);
 
-/* Rewinds to n_base kept rows (at most n_kept), then keeps the listed rows of the last forward (indices
- * in that call, each the child of the one before, the first a child of the last kept row; only
- * possible with n_base == n_kept when n_rows > 0). Drops the others of this sequence. */
+/* Rewinds to n_base kept rows (at most n_kept), then keeps the listed rows of the last forward
+ * (indices in that call, each the child of the one before, the first a child of the last kept row;
+ * only possible with n_base == n_kept when n_rows > 0). Drops the others of this sequence. */
 void backend_keep(struct sequence *sequence, uint32_t n_base, const uint8_t *rows,
                   uint32_t n_rows);
 

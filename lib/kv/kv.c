@@ -36,7 +36,7 @@ bool kv_add(struct kv *kv, uint32_t row, int32_t parent)
     return true;
 }
 
-uint32_t kv_path(const struct kv *kv, uint32_t row, uint16_t slots[KV_ROWS_MAX])
+uint32_t kv_path(const struct kv *kv, uint32_t row, uint32_t slots[KV_ROWS_MAX])
 {
     SA_ASSERT(row < KV_ROWS_MAX && kv->rows[row].present);
     uint32_t n = kv->rows[row].position - kv->n_kept + 1;
@@ -61,8 +61,8 @@ uint32_t kv_keep(struct kv *kv, uint32_t n_base, const uint8_t *rows, uint32_t n
         SA_ASSERT(rows[i] < KV_ROWS_MAX && kv->rows[rows[i]].present);
         const struct kv_row *row = &kv->rows[rows[i]];
         SA_ASSERT(row->parent == parent && row->position == n_base + i);
-        /* A parent is added before its child, so slots rise along a path: a copy never overwrites a row
-         * that is still to be copied. */
+        /* A parent is added before its child, so slots rise along a path: a copy never overwrites a
+         * row that is still to be copied. */
         if (row->slot != row->position)
             moves[n_moves++] = (struct kv_move){.from = row->slot, .to = row->position};
         parent = rows[i];

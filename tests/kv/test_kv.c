@@ -139,7 +139,7 @@ static void one_call(struct store *s, uint64_t *random)
         paths[i][lengths[i]++] = names[i];
     }
     for (uint32_t i = 0; i < n; i++) {
-        uint16_t slots[KV_ROWS_MAX];
+        uint32_t slots[KV_ROWS_MAX];
         assert_int_equal(kv_path(&s->kv, numbers[i], slots), lengths[i]);
         for (uint32_t j = 0; j < lengths[i]; j++)
             assert_int_equal(s->slots[slots[j]], paths[i][j]);

@@ -1,14 +1,14 @@
 /* toy.h: a backend without a model, for tests: same verbs, same row semantics, microseconds a pass.
  *
- * "Speech" is a script: a short list of text tokens drawn from a hash of the first mel frames (the last two
- * are left out, a cut window may differ there), so that backends of one vocabulary hear the same words in
- * the same features. What a backend says at each place of the script is its own: with `mistakes` it
- * mishears some places (another token, one left out, one put in), keyed by its seed. Logits are noise keyed
- * by (seed, audio, whole path) plus a peak at the next token, so a row that attends to a wrong key gets other
- * logits, as in a real model.
+ * "Speech" is a script: a short list of text tokens drawn from a hash of the first mel frames (the
+ * last two are left out, a cut window may differ there), so that backends of one vocabulary hear
+ * the same words in the same features. What a backend says at each place of the script is its own:
+ * with `mistakes` it mishears some places (another token, one left out, one put in), keyed by its
+ * seed. Logits are noise keyed by (seed, audio, whole path) plus a peak at the next token, so a row
+ * that attends to a wrong key gets other logits, as in a real model.
  *
- * The path says what to do: without <|notimestamps|> in it segments are bracketed by timestamps; after
- * the script comes the end token.
+ * The path says what to do: without <|notimestamps|> in it segments are bracketed by timestamps;
+ * after the script comes the end token.
  */
 #ifndef BACKEND_TOY_TOY_H
 #define BACKEND_TOY_TOY_H
@@ -23,7 +23,8 @@ struct toy_options {
     const struct kernels *kernels;  /* NULL: kernels_find(NULL) */
 };
 
-/* A small multilingual vocabulary with all special tokens and 1,501 timestamps: text tokens 0..199. */
+/* A small multilingual vocabulary with all special tokens and 1,501 timestamps: text tokens 0..199.
+ * */
 void toy_description(struct model_description *out);
 
 /* Borrows the description for the backend's life. `options` may be NULL. */

@@ -1,0 +1,238 @@
+/* cpu_int.h: what the files of the CPU backend share.
+ *
+ *     weights.c     binds and repacks tensors into one block of memory
+ *     encoder.c     mel frames -> states -> cross-attention keys and values, in slices
+ *     project.c     the encoder's linear layers on a block of rows
+ *     decoder.c     the layer loop for m rows
+ *     sequence.c    memory of a sequence: keys and values
+ *     cpu.c         the five verbs
+ */
+#ifndef BACKEND_CPU_CPU_INT_H
+#define BACKEND_CPU_CPU_INT_H
+
+#include "backend/cpu/cpu.h"
+#include "base/pool.h"
+#include "kernels/gemm.h"
+#include "kernels/kernels.h"
+#include "kv/kv.h"
+
+/* ---- weights ---- */
+
+struct norm {
+    const float *gain;
+    const float *bias;          /* NULL for RMSNorm */
+};
+
+struct projection {
+    struct matrix w;
+    const float *bias;          /* padded with zeros to whole panels; NULL: none */
+};
+
+struct attention_weights {
+    struct norm norm;           /* before the projections */
+    struct projection q, k, v, out;
+};
+
+struct layer {
+    struct attention_weights self;
+    struct attention_weights cross;     /* decoder, if it has any; k and v read the encoder */
+    struct norm ffn_norm;
+    struct projection up, gate, down;   /* gate: SwiGLU only */
+};
+
+struct weights {
+    void *memory;
+    size_t n_bytes;
+    struct layer *layers;               /* encoder's, then decoder's; heap */
+    struct projection conv1, conv2;     /* inputs ordered [tap][channel] */
+    const float *encoder_positions;     /* [n_positions][n_state] */
+    const struct layer *encoder;
+    struct norm encoder_norm;
+    struct matrix embedding;            /* [n_vocab][n_state] */
+    const float *positions;             /* decoder's table; NULL with rotary positions */
+    const struct layer *decoder;
+    struct norm decoder_norm;
+    struct matrix head;                 /* view of `embedding` when tied */
+};
+
+/* STATUS_CORRUPT, _UNSUPPORTED, _NO_MEMORY or what reading returns. */
+MUST_CHECK enum status weights_load(struct weights *weights, const struct model *model,
+                                    struct error *err);
+void weights_release(struct weights *weights);
+
+/* ---- sequences ---- */
+
+/* Half-precision keys and values of one decoder layer. Per head: keys in panels
+ * [slot/16][head_size][16], values in rows [slot][head_size]. */
+struct kv_layer {
+    uint16_t *keys, *values;
+};
+
+struct cpu_sequence {
+    struct sequence base;
+    struct kv kv;
+    struct kv_layer *self;              /* [n_layers]; one heap block holds self and cross */
+    struct kv_layer *cross;
+    uint32_t self_slots;                /* multiple of 16 */
+    uint32_t cross_slots;               /* multiple of 16; 0: nothing taken yet */
+    uint32_t n_keys;                    /* encoder positions of the current window */
+    bool encoded;                       /* a whole window is there: forward may run */
+    bool finished_by_other;             /* ... but its own caller was not told yet */
+    void *memory;
+    size_t n_bytes;
+};
+
+/* Bytes of keys and values for a window of n_keys positions. */
+size_t sequence_bytes(const struct model_description *model, uint32_t n_keys);
+
+/* Takes memory for n_keys positions unless there is enough. STATUS_NO_MEMORY. */
+MUST_CHECK enum status sequence_reserve(struct cpu_sequence *sequence, uint32_t n_keys,
+                                        struct error *err);
+void sequence_release(struct cpu_sequence *sequence);
+
+/* Copies keys and values of all layers between slots, as kv_keep asks. */
+void sequence_move(struct cpu_sequence *sequence, const struct kv_move *moves, uint32_t n_moves);
+
+/* ---- encoder ---- */
+
+enum encoder_stage { STAGE_MEL, STAGE_CONV1, STAGE_CONV2, STAGE_QKV, STAGE_ATTENTION, STAGE_FEED,
+                     STAGE_NORM, STAGE_CROSS, STAGE_DONE };
+
+/* Per-thread scratch of the encoder. */
+struct encoder_worker {
+    float *panel;               /* weights as float32: gemm->n_panels panels of the longest input */
+    float *normed;              /* [rows][n_state] */
+    float *hidden;              /* [rows][ENCODER_CHUNK] */
+    float *sum;                 /* [rows][n_state] */
+    float *scores;              /* [ENCODER_QUERIES][positions], over the three above */
+    float *blas;                /* encoder_blas only: weights row-major, then products */
+};
+
+enum {
+    ENCODER_ROWS = 144,         /* most rows of a block: activations stay in a 1 MB cache */
+    ENCODER_QUERIES = 48,       /* queries of an attention block: scores and keys stay there too */
+    ENCODER_CHUNK = 512,        /* hidden units of the feed-forward layer at a time */
+};
+
+struct encoder {
+    float *memory;
+    size_t n_bytes;
+    float *mel;                 /* [n_frames + 2][n_mels], first and last row zero */
+    float *x;                   /* [positions][n_state] */
+    float *q, *k, *v;           /* q rows, k and v panels per head; conv1's output lies over them */
+    struct encoder_worker *workers;
+    /* the job under way */
+    struct cpu_sequence *sequence;      /* NULL: none */
+    struct backend_features features;
+    uint32_t n_positions;
+    enum encoder_stage stage;
+    uint32_t layer;
+    uint32_t unit;              /* units before this one are done */
+};
+
+struct cpu_backend;
+
+MUST_CHECK enum status encoder_init(struct cpu_backend *backend, struct error *err);
+void encoder_release(struct cpu_backend *backend);
+
+/* Begins a job for the sequence, which has its memory; no job may be under way. */
+void encoder_begin(struct cpu_backend *backend, struct cpu_sequence *sequence,
+                   const struct backend_features *features);
+
+/* Works on the job until it is done (true) or the clock reaches `deadline_us`; at least one slice.
+ */
+bool encoder_advance(struct cpu_backend *backend, uint64_t deadline_us);
+
+/* Rows [first, first + n_rows) of a linear layer, inputs [k_from, k_to) only. */
+struct project {
+    const struct projection *p;
+    uint32_t n_rows;
+    uint32_t panel_from, panel_to;      /* output panels */
+    uint32_t k_from, k_to;
+    const float *a;                     /* input k_from of the first row */
+    size_t a_stride;
+    float *c;                           /* output panel_from of the first row */
+    size_t c_row, c_panel;
+    bool bias;                          /* add the layer's bias (if it has one) */
+    bool resume;                        /* go on from the sums in c */
+};
+
+void project_run(const struct cpu_backend *backend, const struct encoder_worker *worker,
+                 const struct project *job);
+
+/* The same through OpenBLAS, one thread. Floats of scratch that it needs. */
+void project_blas(const struct encoder_worker *worker, const struct kernels *kernels,
+                  const struct project *job);
+size_t project_blas_floats(uint32_t n_in_max);
+
+/* One panel of weights, inputs [k_from, k_to), as float32 [k][16]. Returns where it lies:
+ * `scratch`, or the weights themselves if they are float32 already. */
+const float *panel_as_f32(const struct kernels *kernels, const struct matrix *w, uint32_t panel,
+                          uint32_t k_from, uint32_t k_to, float *scratch);
+
+/* ---- decoder ---- */
+
+/* Rows of one call in internal order: rows of a sequence lie together. */
+struct decoder {
+    void *memory;
+    size_t n_bytes;
+    float *x;                   /* [64][n_state] residual stream */
+    float *h;                   /* [64][n_state] normed, then a layer's output */
+    float *q, *k, *v, *att;     /* [64][heads * head_size] */
+    float *ff, *gate;           /* [64][n_ff] */
+    float *top;                 /* [64][n_state] final states of rows that ask for something */
+    float *logits;              /* [64][vocabulary, padded] */
+    void *x8, *ff8;             /* the same activations in 8 bits (q8_0 weights): see q8_rows_at */
+    bool quantise;              /* some weights are q8_0 */
+    float *scratch;             /* attention, scratch_floats per thread */
+    size_t scratch_floats;
+    float *rope_cos, *rope_sin; /* rotary positions only */
+    uint32_t logits_stride;
+    /* the call */
+    struct backend_row *rows;
+    uint32_t n_rows;
+    uint8_t order[BACKEND_ROWS_MAX];        /* internal row -> row of the call */
+    uint32_t position[BACKEND_ROWS_MAX];
+    uint32_t n_tail[BACKEND_ROWS_MAX];
+    uint32_t tail[BACKEND_ROWS_MAX][KV_ROWS_MAX];
+    uint32_t
+        group_start[BACKEND_ROWS_MAX + 1]; /* runs of at most ATTENTION_ROWS rows of a sequence */
+    uint32_t n_groups;
+    uint8_t top_rows[BACKEND_ROWS_MAX];     /* internal rows that ask for something */
+    uint32_t n_top;
+};
+
+MUST_CHECK enum status decoder_init(struct cpu_backend *backend, struct error *err);
+void decoder_release(struct cpu_backend *backend);
+MUST_CHECK enum status decoder_forward(struct cpu_backend *backend, struct backend_row *rows,
+                                       uint32_t n_rows, struct error *err);
+
+/* ---- backend ---- */
+
+struct cpu_backend {
+    struct backend base;
+    const struct model_description *description;
+    const struct kernels *kernels;
+    const struct gemm *gemm;
+    struct clock clock;
+    bool encoder_blas;
+    struct pool *pool;
+    struct weights weights;
+    struct encoder encoder;
+    struct decoder decoder;
+};
+
+/* Splits one block of memory into aligned pieces: with base NULL it only counts. */
+struct carve {
+    uint8_t *base;
+    size_t used;
+};
+
+static inline void *carve_take(struct carve *carve, size_t n_bytes)
+{
+    size_t at = carve->used;
+    carve->used += (n_bytes + 63) / 64 * 64;
+    return carve->base ? carve->base + at : NULL;
+}
+
+#endif

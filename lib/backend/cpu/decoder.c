@@ -1,0 +1,462 @@
+/* decoder.c: one layer loop for m rows: decode, verify and prefill are the same.
+ *
+ * All threads walk the loop together; a layer is a few phases with a barrier between them:
+ *
+ *     norm rows | q k v | store k v, attend | out, residual      self-attention
+ *     norm rows | q     | attend            | out, residual      cross-attention, if the model has
+ *     it norm rows | up, activation            | down, residual     feed-forward
+ *
+ * Threads split norms by rows, linear layers by outputs, attention by heads. Every number is
+ * computed by one thread in the kernels' fixed order, so neither the split nor the other rows show
+ * in the bits. What differs between models (norm, positions, activation, cross-attention, shared
+ * key heads) is read from the description.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "backend/cpu/cpu_int.h"
+
+/* One thread's place in a step. */
+struct lane {
+    struct cpu_backend *backend;
+    const struct kernels *kernels;
+    struct decoder *d;
+    const struct stack_description *s;
+    uint32_t id;
+    uint32_t n;
+};
+
+/* Outputs that one thread computes: whole pairs of panels, so that it can also quantise its share.
+ * */
+struct columns {
+    uint32_t panel_from, panel_to;
+    uint32_t from, n;
+};
+
+static struct columns columns_of(const struct lane *t, uint32_t n_out)
+{
+    uint32_t from, to;
+    share_of((n_out + Q8_BLOCK - 1) / Q8_BLOCK, t->id, t->n, &from, &to);
+    struct columns c = {.panel_from = 2 * from, .panel_to = MIN(2 * to, matrix_panels(n_out))};
+    c.from = MIN(c.panel_from * PANEL, n_out);
+    c.n = MIN(c.panel_to * PANEL, n_out) - c.from;
+    return c;
+}
+
+static void barrier(const struct lane *t)
+{
+    pool_barrier(t->backend->pool);
+}
+
+/* y = x * w + bias for the lane's outputs, all rows. Rows of x and y are as wide as the matrix;
+ * q8_0 weights read the quantised copy `x8` instead. */
+static struct columns project(const struct lane *t, const struct projection *p, const float *x,
+                              void *x8, float *y)
+{
+    struct columns c = columns_of(t, p->w.n_out);
+    struct linear job = {.w = &p->w, .bias = p->bias, .n_rows = t->d->n_rows, .x = x,
+                         .x_stride = p->w.n_in, .y = y, .y_stride = p->w.n_out};
+    if (p->w.type == WEIGHT_Q8_0)
+        job.xq = q8_rows_at(x8, BACKEND_ROWS_MAX, p->w.n_in);
+    t->kernels->linear(&job, c.panel_from, c.panel_to);
+    return c;
+}
+
+/* Quantises n values of a row of `width` from column `from` on, where some layer will want it. */
+static void quantise(const struct lane *t, void *x8, const float *x, uint32_t row, uint32_t width,
+                     struct columns c)
+{
+    if (!t->d->quantise || c.n == 0)
+        return;
+    struct q8_rows all = q8_rows_at(x8, BACKEND_ROWS_MAX, width);
+    size_t at = (size_t)row * width + c.from;
+    struct q8_rows to = {.q = all.q + at, .scale = all.scale + at / Q8_BLOCK,
+                         .offset = all.offset + at / Q8_BLOCK};
+    t->kernels->quantise(to, x + at, c.n);
+}
+
+static void norm_row(const struct lane *t, const struct norm *norm, const float *x, float *y)
+{
+    if (t->s->norm == NORM_LAYER)
+        t->kernels->layer_norm(y, x, norm->gain, norm->bias, t->s->n_state, t->s->norm_eps);
+    else
+        t->kernels->rms_norm(y, x, norm->gain, t->s->n_state, t->s->norm_eps);
+}
+
+/* h = norm(x), by rows. */
+static void norm_rows(const struct lane *t, const struct norm *norm)
+{
+    struct decoder *d = t->d;
+    size_t n_state = t->s->n_state;
+    uint32_t from, to;
+    share_of(d->n_rows, t->id, t->n, &from, &to);
+    for (uint32_t r = from; r < to; r++) {
+        norm_row(t, norm, d->x + r * n_state, d->h + r * n_state);
+        quantise(t, d->x8, d->h, r, t->s->n_state, (struct columns){.n = t->s->n_state});
+    }
+    barrier(t);
+}
+
+/* x += input * w + bias. `h` is free here and takes the product. */
+static void project_residual(const struct lane *t, const struct projection *p, const float *x,
+                             void *x8)
+{
+    struct decoder *d = t->d;
+    struct columns c = project(t, p, x, x8, d->h);
+    for (uint32_t r = 0; r < d->n_rows; r++) {
+        size_t at = (size_t)r * t->s->n_state + c.from;
+        t->kernels->add(d->x + at, d->h + at, c.n);
+    }
+    barrier(t);
+}
+
+static struct cpu_sequence *sequence_of(const struct decoder *d, uint32_t r)
+{
+    return (struct cpu_sequence *)d->rows[d->order[r]].sequence;
+}
+
+/* Rotates (where positions are rotary) one head of q or k of row r. */
+static void rotate(const struct lane *t, uint32_t r, float *head)
+{
+    uint32_t half = t->s->head_size / 2;
+    size_t at = (size_t)t->d->position[r] * half;
+    if (t->s->positions == POSITION_ROTARY)
+        t->kernels->rope(head, t->d->rope_cos + at, t->d->rope_sin + at, t->s->head_size);
+}
+
+/* Stores key and value head `kv_head` of all rows in their slots. */
+static void store_head(const struct lane *t, uint32_t layer, uint32_t kv_head)
+{
+    const struct decoder *d = t->d;
+    uint32_t size = t->s->head_size;
+    for (uint32_t r = 0; r < d->n_rows; r++) {
+        const struct cpu_sequence *sequence = sequence_of(d, r);
+        const struct kv_layer *store = &sequence->self[layer];
+        size_t head = (size_t)kv_head * size * sequence->self_slots;
+        size_t at = ((size_t)r * t->s->n_kv_heads + kv_head) * size;
+        uint32_t slot = sequence->kv.rows[d->order[r]].slot;
+        rotate(t, r, d->k + at);
+        t->kernels->store_keys(store->keys + head, size, slot, 1, d->k + at, size);
+        t->kernels->f16_from_f32(store->values + head + (size_t)slot * size, d->v + at, size);
+    }
+}
+
+/* One row, one head over its sequence's kept rows and its own ancestors. */
+static void attend_self(const struct lane *t, uint32_t layer, uint32_t head, uint32_t r)
+{
+    struct decoder *d = t->d;
+    const struct cpu_sequence *sequence = sequence_of(d, r);
+    uint32_t size = t->s->head_size, width = t->s->n_heads * size;
+    size_t store =
+        (size_t)(head / (t->s->n_heads / t->s->n_kv_heads)) * size * sequence->self_slots;
+    float *q = d->q + (size_t)r * width + head * size;
+    rotate(t, r, q);
+    t->kernels->scale(q, 1.0f / sqrtf((float)size), size);
+    struct attention job = {
+        .keys = sequence->self[layer].keys + store, .values = sequence->self[layer].values + store,
+        .head_size = size, .n_prefix = sequence->kv.n_kept, .n_tail = d->n_tail[r],
+        .tail = d->tail[r], .n_rows = 1, .q = q, .q_stride = width,
+        .out = d->att + (size_t)r * width + head * size, .out_stride = width,
+        .scratch = d->scratch + t->id * d->scratch_floats,
+    };
+    t->kernels->attention(&job);
+    quantise(t, d->x8, d->att, r, width, (struct columns){.from = head * size, .n = size});
+}
+
+static void self_attention(const struct lane *t, uint32_t layer)
+{
+    const struct attention_weights *w = &t->backend->weights.decoder[layer].self;
+    struct decoder *d = t->d;
+    uint32_t from, to, per_kv = t->s->n_heads / t->s->n_kv_heads;
+    norm_rows(t, &w->norm);
+    project(t, &w->q, d->h, d->x8, d->q);
+    project(t, &w->k, d->h, d->x8, d->k);
+    project(t, &w->v, d->h, d->x8, d->v);
+    barrier(t);
+    share_of(t->s->n_kv_heads, t->id, t->n, &from, &to);
+    for (uint32_t kv_head = from; kv_head < to; kv_head++) {
+        store_head(t, layer, kv_head);
+        for (uint32_t i = 0; i < per_kv * d->n_rows; i++)
+            attend_self(t, layer, kv_head * per_kv + i / d->n_rows, i % d->n_rows);
+    }
+    barrier(t);
+    project_residual(t, &w->out, d->att, d->x8);
+}
+
+/* A run of rows of one sequence, one head, over the encoder's positions. */
+static void attend_cross(const struct lane *t, uint32_t layer, uint32_t group, uint32_t head)
+{
+    struct decoder *d = t->d;
+    uint32_t first = d->group_start[group], n = d->group_start[group + 1] - first;
+    const struct cpu_sequence *sequence = sequence_of(d, first);
+    uint32_t size = t->s->head_size, width = t->s->n_heads * size;
+    size_t store =
+        (size_t)(head / (t->s->n_heads / t->s->n_kv_heads)) * size * sequence->cross_slots;
+    size_t at = (size_t)first * width + head * size;
+    for (uint32_t r = 0; r < n; r++)
+        t->kernels->scale(d->q + at + (size_t)r * width, 1.0f / sqrtf((float)size), size);
+    struct attention job = {
+        .keys = sequence->cross[layer].keys + store,
+        .values = sequence->cross[layer].values + store,
+        .head_size = size,
+        .n_prefix = sequence->n_keys,
+        .n_rows = n,
+        .q = d->q + at,
+        .q_stride = width,
+        .out = d->att + at,
+        .out_stride = width,
+        .scratch = d->scratch + t->id * d->scratch_floats,
+    };
+    t->kernels->attention(&job);
+    for (uint32_t r = 0; r < n; r++)
+        quantise(t, d->x8, d->att, first + r, width,
+                 (struct columns){.from = head * size, .n = size});
+}
+
+static void cross_attention(const struct lane *t, uint32_t layer)
+{
+    const struct attention_weights *w = &t->backend->weights.decoder[layer].cross;
+    struct decoder *d = t->d;
+    uint32_t from, to;
+    norm_rows(t, &w->norm);
+    project(t, &w->q, d->h, d->x8, d->q);
+    barrier(t);
+    share_of(d->n_groups * t->s->n_heads, t->id, t->n, &from, &to);
+    for (uint32_t unit = from; unit < to; unit++)
+        attend_cross(t, layer, unit / t->s->n_heads, unit % t->s->n_heads);
+    barrier(t);
+    project_residual(t, &w->out, d->att, d->x8);
+}
+
+static void feed_forward(const struct lane *t, const struct layer *w)
+{
+    struct decoder *d = t->d;
+    size_t n_ff = t->s->n_ff;
+    norm_rows(t, &w->ffn_norm);
+    struct columns c = project(t, &w->up, d->h, d->x8, d->ff);
+    if (t->s->activation == ACTIVATION_SWIGLU)
+        project(t, &w->gate, d->h, d->x8, d->gate);
+    for (uint32_t r = 0; r < d->n_rows && c.n > 0; r++) {
+        float *ff = d->ff + r * n_ff + c.from;
+        if (t->s->activation == ACTIVATION_SWIGLU)
+            t->kernels->silu_mul(ff, d->gate + r * n_ff + c.from, ff, c.n);
+        else
+            t->kernels->gelu(ff, ff, c.n);
+        quantise(t, d->ff8, d->ff, r, t->s->n_ff, c);
+    }
+    barrier(t);
+    project_residual(t, &w->down, d->ff, d->ff8);
+}
+
+/* x = embedding of the token (+ position), by rows. */
+static void embed(const struct lane *t)
+{
+    struct decoder *d = t->d;
+    const struct weights *w = &t->backend->weights;
+    size_t n_state = t->s->n_state;
+    uint32_t from, to;
+    share_of(d->n_rows, t->id, t->n, &from, &to);
+    for (uint32_t r = from; r < to; r++) {
+        matrix_unpack_row(&w->embedding, (uint32_t)d->rows[d->order[r]].token, d->x + r * n_state);
+        if (w->positions)
+            t->kernels->add(d->x + r * n_state, w->positions + d->position[r] * n_state, n_state);
+    }
+    barrier(t);
+}
+
+static void finish_row(const struct lane *t, uint32_t i)
+{
+    const struct model_description *model = t->backend->description;
+    struct backend_row *row = &t->d->rows[t->d->order[t->d->top_rows[i]]];
+    float *logits = t->d->logits + (size_t)i * t->d->logits_stride;
+    if (row->logits)
+        memcpy(row->logits, logits, model->n_vocab * sizeof(float));
+    if (row->no_speech)
+        *row->no_speech = rules_probability(t->kernels, logits, model->n_vocab,
+                                            model->special.no_speech);
+    if (row->rules)
+        rules_choose(row->rules, &row->state, t->kernels, logits, row->choice);
+}
+
+/* Logits and choices, only for rows that ask for something. */
+static void head(const struct lane *t)
+{
+    struct decoder *d = t->d;
+    const struct weights *w = &t->backend->weights;
+    size_t n_state = t->s->n_state;
+    uint32_t from, to;
+    share_of(d->n_top, t->id, t->n, &from, &to);
+    for (uint32_t i = from; i < to; i++) {
+        norm_row(t, &w->decoder_norm, d->x + d->top_rows[i] * n_state, d->top + i * n_state);
+        quantise(t, d->x8, d->top, i, t->s->n_state, (struct columns){.n = t->s->n_state});
+    }
+    barrier(t);
+    struct columns c = columns_of(t, w->head.n_out);
+    struct linear job = {.w = &w->head, .n_rows = d->n_top, .x = d->top, .x_stride = n_state,
+                         .y = d->logits, .y_stride = d->logits_stride};
+    if (w->head.type == WEIGHT_Q8_0)
+        job.xq = q8_rows_at(d->x8, BACKEND_ROWS_MAX, n_state);
+    t->kernels->linear(&job, c.panel_from, c.panel_to);
+    barrier(t);
+    for (uint32_t i = from; i < to; i++)
+        finish_row(t, i);
+}
+
+static void step(void *context, uint32_t thread, uint32_t n_threads)
+{
+    struct cpu_backend *backend = context;
+    const struct stack_description *s = &backend->description->decoder;
+    const struct lane lane = {.backend = backend,
+                              .kernels = backend->kernels,
+                              .d = &backend->decoder,
+                              .s = s,
+                              .id = thread,
+                              .n = n_threads};
+    embed(&lane);
+    for (uint32_t layer = 0; layer < s->n_layers; layer++) {
+        self_attention(&lane, layer);
+        if (s->cross_attention)
+            cross_attention(&lane, layer);
+        feed_forward(&lane, &backend->weights.decoder[layer]);
+    }
+    if (lane.d->n_top > 0)
+        head(&lane);
+}
+
+/* Internal order: the rows of a sequence together, in the caller's order. */
+static void order_rows(struct decoder *d)
+{
+    bool placed[BACKEND_ROWS_MAX] = {false};
+    uint32_t n = 0;
+    d->n_groups = 0;
+    for (uint32_t i = 0; i < d->n_rows; i++) {
+        if (placed[i])
+            continue;
+        uint32_t start = n;
+        for (uint32_t j = i; j < d->n_rows; j++) {
+            if (d->rows[j].sequence != d->rows[i].sequence)
+                continue;
+            if ((n - start) % ATTENTION_ROWS == 0)
+                d->group_start[d->n_groups++] = n;
+            d->order[n++] = (uint8_t)j;
+            placed[j] = true;
+        }
+    }
+    d->group_start[d->n_groups] = n;
+}
+
+static enum status drop_rows(struct decoder *d, enum status code)
+{
+    for (uint32_t i = 0; i < d->n_rows; i++)
+        kv_begin(&((struct cpu_sequence *)d->rows[i].sequence)->kv);
+    return code;
+}
+
+/* Gives each row its slot, position and path. */
+static enum status place_rows(struct decoder *d, struct error *err)
+{
+    (void)drop_rows(d, STATUS_OK);
+    d->n_top = 0;
+    for (uint32_t r = 0; r < d->n_rows; r++) {
+        struct cpu_sequence *sequence = sequence_of(d, r);
+        const struct backend_row *row = &d->rows[d->order[r]];
+        if (!sequence->encoded)
+            return drop_rows(d,
+                             error_set(err, STATUS_INVALID, "encode a window before its tokens"));
+        if (!kv_add(&sequence->kv, d->order[r], row->parent))
+            return drop_rows(d, error_set(err, STATUS_INVALID,
+                                          "a row lies past the last of %u positions",
+                                          sequence->kv.n_positions));
+        d->position[r] = sequence->kv.rows[d->order[r]].position;
+        d->n_tail[r] = kv_path(&sequence->kv, d->order[r], d->tail[r]);
+        if (row->rules || row->logits || row->no_speech)
+            d->top_rows[d->n_top++] = (uint8_t)r;
+    }
+    return STATUS_OK;
+}
+
+enum status decoder_forward(struct cpu_backend *backend, struct backend_row *rows, uint32_t n_rows,
+                            struct error *err)
+{
+    struct decoder *d = &backend->decoder;
+    d->rows = rows;
+    d->n_rows = n_rows;
+    order_rows(d);
+    enum status status = place_rows(d, err);
+    if (status != STATUS_OK)
+        return status;
+    pool_hot(backend->pool);
+    pool_run(backend->pool, step, backend);
+    pool_cool(backend->pool);
+    return STATUS_OK;
+}
+
+static bool layer_has_q8(const struct layer *l)
+{
+    const struct projection *all[] = {&l->self.q, &l->self.k, &l->self.v, &l->self.out, &l->cross.q,
+                                      &l->cross.out, &l->up, &l->gate, &l->down};
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        if (all[i]->w.data && all[i]->w.type == WEIGHT_Q8_0)
+            return true;
+    return false;
+}
+
+/* Lays the scratch out over a carve: counts when it has no memory. */
+static void lay_out(struct cpu_backend *backend, struct carve *carve)
+{
+    const struct model_description *m = backend->description;
+    const struct stack_description *s = &m->decoder;
+    struct decoder *d = &backend->decoder;
+    size_t rows = BACKEND_ROWS_MAX * sizeof(float), n_q = (size_t)s->n_heads * s->head_size;
+    uint32_t slots = MAX(kv_slots(s->n_positions), s->cross_attention ? m->encoder.n_positions : 0);
+    d->scratch_floats = (attention_scratch(slots) + PANEL - 1) / PANEL * PANEL;
+    d->logits_stride = matrix_panels(m->n_vocab) * PANEL;
+    d->x = carve_take(carve, rows * s->n_state);
+    d->h = carve_take(carve, rows * s->n_state);
+    d->q = carve_take(carve, rows * n_q);
+    d->k = carve_take(carve, rows * s->n_kv_heads * s->head_size);
+    d->v = carve_take(carve, rows * s->n_kv_heads * s->head_size);
+    d->att = carve_take(carve, rows * n_q);
+    d->ff = carve_take(carve, rows * s->n_ff);
+    d->gate = s->activation == ACTIVATION_SWIGLU ? carve_take(carve, rows * s->n_ff) : NULL;
+    d->top = carve_take(carve, rows * s->n_state);
+    d->scratch = carve_take(carve, d->scratch_floats * sizeof(float) * pool_threads(backend->pool));
+    if (d->quantise) {
+        d->x8 = carve_take(carve, q8_rows_bytes(BACKEND_ROWS_MAX, MAX(n_q, s->n_state)));
+        d->ff8 = carve_take(carve, q8_rows_bytes(BACKEND_ROWS_MAX, s->n_ff));
+    }
+    if (s->positions == POSITION_ROTARY) {
+        size_t table = (size_t)s->n_positions * (s->head_size / 2) * sizeof(float);
+        d->rope_cos = carve_take(carve, table);
+        d->rope_sin = carve_take(carve, table);
+    }
+    /* Last, and mostly untouched (so not resident) while few rows ask for a choice. */
+    d->logits = carve_take(carve, rows * d->logits_stride);
+}
+
+enum status decoder_init(struct cpu_backend *backend, struct error *err)
+{
+    const struct stack_description *s = &backend->description->decoder;
+    struct decoder *d = &backend->decoder;
+    d->quantise = backend->weights.head.type == WEIGHT_Q8_0;
+    for (uint32_t i = 0; i < s->n_layers; i++)
+        d->quantise |= layer_has_q8(&backend->weights.decoder[i]);
+    struct carve carve = {.base = NULL};
+    lay_out(backend, &carve);
+    d->n_bytes = carve.used;
+    d->memory = kernels_alloc(d->n_bytes);
+    if (!d->memory)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for the decoder's activations");
+    carve = (struct carve){.base = d->memory};
+    lay_out(backend, &carve);
+    if (s->positions == POSITION_ROTARY)
+        rope_table(d->rope_cos, d->rope_sin, s->n_positions, s->head_size, s->rope_theta);
+    return STATUS_OK;
+}
+
+void decoder_release(struct cpu_backend *backend)
+{
+    if (backend->decoder.memory)
+        kernels_free(backend->decoder.memory, backend->decoder.n_bytes);
+    backend->decoder.memory = NULL;
+}
