@@ -3,8 +3,9 @@
  *     spec_simulate [option=value ...] RECORDING
  *
  * No model runs: the target's greedy tokens are known, so its choice behind any path that agrees
- * with them is known, and choices elsewhere do not matter. Rows cost nothing here: every pass takes
- * as many nodes as the options allow. Options:
+ * with them is known, and choices elsewhere do not matter. Columns: tokens per pass, passes per
+ * utterance, rows per pass, tokens per pass that the confidences foretold, and the time against
+ * plain decoding by the cost curve. Options:
  *
  *     rows=64          rows of a pass, the root and (in the first pass) the prompt among them
  *     prompt=4         prompt tokens that ride along in the first pass
@@ -15,7 +16,9 @@
  *     calibrate=1      learn confidence -> acceptance on the way
  *     timestamps=-1    first timestamp token of the target
  *     end=50257        end token
- *     verbose=0        1: a line per utterance
+ *     price=0          1: take rows only where a cost curve says that they pay, with the balance
+ *     step=3000 row=300   that curve: microseconds of one row, and of each further row
+ *     verbose=0        1: a line per pass
  *
  * RECORDING has six lines per utterance (tools/simulate_spec.py writes it): "id set n_target
  * n_draft", target tokens, draft tokens, confidences, second choices (-1: none), their confidences.
@@ -28,11 +31,13 @@
 #include "base/status.h"
 #include "spec/accept.h"
 #include "spec/realign.h"
+#include "spec/wait.h"
 
 enum { TOKENS_MAX = 448, VOCAB_MAX = 60000, SETS_MAX = 32, VARIANTS_MAX = 4 };
 
 struct options {
     uint32_t rows, prompt;
+    float price, step_us, row_us;
     bool branches, seconds, confidence, calibrate, verbose;
     const char *forms;
     int32_t timestamps, end;
@@ -48,6 +53,7 @@ struct utterance {
 struct totals {
     char set[64];
     uint32_t utterances, tokens, passes, rows;
+    double foretold, us, plain_us;
 };
 
 static int32_t variants[VOCAB_MAX][VARIANTS_MAX];
@@ -159,39 +165,79 @@ static void choose(const struct utterance *u, uint32_t n_decided, const struct s
     }
 }
 
+/* One utterance on its way. */
+struct run {
+    const struct utterance *u;
+    const struct options *o;
+    const struct spec_realign *how;
+    struct spec_source source;
+    struct spec_cost cost;
+    struct spec_balance balance;
+    uint32_t n_decided;
+};
+
+/* Proposes, prices, verifies and follows; adds to the totals. */
+static void pass(struct run *run, struct totals *sum)
+{
+    const struct utterance *u = run->u;
+    const struct options *o = run->o;
+    struct spec_tree tree;
+    struct spec_accepted accepted;
+    int32_t choices[SPEC_ROWS_MAX];
+    uint32_t n_fixed = run->n_decided == 0 ? o->prompt : 1;
+    uint32_t n_left = u->n_target - run->n_decided;
+    struct spec_caps caps = {o->rows - n_fixed, n_left};
+    spec_propose(&run->source, run->how, caps, &tree);
+    struct spec_turn_ask ask = {.mode = SPEC_MODE_FREE,
+                                .tree = &tree,
+                                .cost = &run->cost,
+                                .balance = &run->balance,
+                                .n_fixed = n_fixed,
+                                .n_nodes_max = caps.n_nodes,
+                                .row_price = o->price};
+    struct spec_turn turn = spec_turn(&ask);
+    tree.n = turn.n_nodes;
+    choose(u, run->n_decided, &tree, choices);
+    spec_accept(&tree, choices, (struct spec_limits){o->end, n_left}, &accepted);
+    for (uint32_t i = 0; i < accepted.n_tokens; i++)
+        SA_ASSERT(accepted.token[i] == u->target[run->n_decided + i]);
+    if (o->verbose)
+        printf("  %s at %u: %u nodes, %u tokens, %.1f foretold\n", u->id, run->n_decided, tree.n,
+               accepted.n_tokens, (double)turn.expected);
+    float us = spec_cost_us(&run->cost, n_fixed + tree.n);
+    if (turn.action == SPEC_VERIFY)
+        spec_balance_pass(&run->balance, &run->cost, n_fixed, accepted.n_tokens, us);
+    spec_source_follow(&run->source, run->how, accepted.token, accepted.n_tokens);
+    run->n_decided += accepted.n_tokens;
+    sum->passes++;
+    sum->rows += n_fixed + tree.n;
+    sum->foretold += (double)turn.expected;
+    sum->us += (double)us;
+    sum->plain_us += (double)(spec_cost_us(&run->cost, n_fixed) +
+                              (float)(accepted.n_tokens - 1) * o->step_us);
+}
+
 static void simulate(const struct utterance *u, const struct options *o,
                      const struct spec_realign *how, struct totals *sum)
 {
+    static struct run run;
     struct spec_draft draft;
-    struct spec_source source;
+    run.u = u;
+    run.o = o;
+    run.how = how;
+    run.n_decided = 0;
+    spec_cost_init(&run.cost, o->step_us, o->row_us);
+    spec_balance_start(&run.balance, &run.cost);
     build_draft(u, o, &draft);
-    bool loaded = spec_source_load(&source, how, &draft, u->target, 0);
+    bool loaded = spec_source_load(&run.source, how, &draft, u->target, 0);
     SA_ASSERT(loaded);
-    uint32_t n_decided = 0, passes = 0, rows = 0;
-    while (n_decided < u->n_target) {
-        struct spec_tree tree;
-        struct spec_accepted accepted;
-        int32_t choices[SPEC_ROWS_MAX];
-        uint32_t n_fixed = n_decided == 0 ? o->prompt : 1;
-        struct spec_caps caps = {o->rows - n_fixed, u->n_target - n_decided};
-        spec_propose(&source, how, caps, &tree);
-        choose(u, n_decided, &tree, choices);
-        struct spec_limits limits = {o->end, u->n_target - n_decided};
-        spec_accept(&tree, choices, limits, &accepted);
-        for (uint32_t i = 0; i < accepted.n_tokens; i++)
-            SA_ASSERT(accepted.token[i] == u->target[n_decided + i]);
-        if (o->verbose)
-            printf("  %s at %u: %u nodes, %u tokens\n", u->id, n_decided, tree.n,
-                   accepted.n_tokens);
-        spec_source_follow(&source, how, accepted.token, accepted.n_tokens);
-        n_decided += accepted.n_tokens;
-        passes++;
-        rows += n_fixed + tree.n;
-    }
+    struct totals before = *sum;
+    while (run.n_decided < u->n_target)
+        pass(&run, sum);
+    SA_ASSERT(o->price == 0.0f ||
+              sum->us - before.us <= sum->plain_us - before.plain_us + (double)o->step_us + 1.0);
     sum->utterances++;
-    sum->tokens += n_decided;
-    sum->passes += passes;
-    sum->rows += rows;
+    sum->tokens += run.n_decided;
 }
 
 static bool read_option(const char *text, struct options *o)
@@ -201,6 +247,7 @@ static bool read_option(const char *text, struct options *o)
         return false;
     size_t n = (size_t)(eq - text);
     long value = strtol(eq + 1, NULL, 10);
+    float real = strtof(eq + 1, NULL);
 #define IS(name) (n == sizeof(name) - 1 && strncmp(text, name, n) == 0)
     if (IS("rows"))
         o->rows = (uint32_t)value;
@@ -220,6 +267,12 @@ static bool read_option(const char *text, struct options *o)
         o->timestamps = (int32_t)value;
     else if (IS("end"))
         o->end = (int32_t)value;
+    else if (IS("price"))
+        o->price = real;
+    else if (IS("step"))
+        o->step_us = real;
+    else if (IS("row"))
+        o->row_us = real;
     else if (IS("verbose"))
         o->verbose = value;
     else
@@ -244,8 +297,9 @@ static struct totals *totals_of(struct totals *totals, uint32_t *n, const char *
 static void print_totals(const struct totals *t)
 {
     double passes = t->passes ? t->passes : 1;
-    printf("%-26s %4u %6u %6u %7.2f %7.2f %7.1f\n", t->set, t->utterances, t->tokens, t->passes,
-           t->tokens / passes, passes / (t->utterances ? t->utterances : 1), t->rows / passes);
+    printf("%-26s %4u %6u %6u %7.2f %7.2f %7.1f %7.2f %7.2f\n", t->set, t->utterances, t->tokens,
+           t->passes, t->tokens / passes, passes / (t->utterances ? t->utterances : 1),
+           t->rows / passes, t->foretold / passes, t->us / t->plain_us);
 }
 
 static int run(FILE *f, const struct options *o, const struct spec_realign *how)
@@ -258,8 +312,8 @@ static int run(FILE *f, const struct options *o, const struct spec_realign *how)
         simulate(&u, o, how, totals_of(totals, &n, u.set));
         simulate(&u, o, how, &all);
     }
-    printf("%-26s %4s %6s %6s %7s %7s %7s\n", "set", "utt", "tokens", "passes", "tok/p", "p/utt",
-           "rows/p");
+    printf("%-26s %4s %6s %6s %7s %7s %7s %7s %7s\n", "set", "utt", "tokens", "passes", "tok/p",
+           "p/utt", "rows/p", "told/p", "time");
     for (uint32_t i = 0; i < n; i++)
         print_totals(&totals[i]);
     print_totals(&all);
@@ -269,7 +323,8 @@ static int run(FILE *f, const struct options *o, const struct spec_realign *how)
 int main(int argc, char **argv)
 {
     struct options o = {.rows = 64, .prompt = 4, .branches = true, .confidence = true,
-                        .calibrate = true, .timestamps = -1, .end = 50257};
+                        .calibrate = true, .timestamps = -1, .end = 50257,
+                        .step_us = 3000.0f, .row_us = 300.0f};
     int i = 1;
     while (i < argc - 1 && read_option(argv[i], &o))
         i++;

@@ -43,9 +43,10 @@ struct pool {
 
 /* What errors are like when tokens can be guessed: shares of an error's probability. */
 enum { times_each_side = 4 };
-static const float second_share = 0.5f;       /* the second choice, if all doubt is for it */
+static const float second_share = 0.8f;       /* the second choice, if all doubt is for it */
+static const float second_added = 0.1f;          /* it stands before the token, not in its place */
 static const float form_share = 0.15f;          /* the same word in another form */
-static const float form_share_behind_mark = 0.60f;
+static const float form_share_behind_mark = 0.30f;
 static const float mark_share = 0.15f;          /* a mark more, all marks together */
 static const float time_share = 0.50f;          /* a time nearby, both neighbours and so on */
 static const float skip_mark_share = 0.50f;     /* the mark is not there */
@@ -165,7 +166,10 @@ static void guess_error(struct pool *pool, const struct guess *here, float error
     bool mark = is_mark(pool->how, source->token[j]);
     float doubt = fmaxf(1.0f - source->confidence[j], 0.01f);
     float second = fminf(source->second_confidence[j] / doubt, 1.0f) * second_share;
-    pool_put(pool, (struct guess){source->second[j], here->parent, take(&error, second), j + 1,
+    float chosen = take(&error, second);
+    pool_put(pool, (struct guess){source->second[j], here->parent,
+                                  chosen * (1.0f - second_added), j + 1, AFTER_ERROR});
+    pool_put(pool, (struct guess){source->second[j], here->parent, chosen * second_added, j,
                                   AFTER_ERROR});
     if (realign_is_time(pool->how, source->token[j]))
         guess_times(pool, here, take(&error, time_share));

@@ -12,6 +12,7 @@ const struct realign_numbers realign_numbers = {
     .insert = 0.20f,
     .leave = 0.60f,
     .skip_more = 0.20f,
+    .jump = 0.03f,
 };
 
 /* A timestamp that stands for another one emits with a probability that falls by half for each so
@@ -53,9 +54,13 @@ void realign_masses(const struct spec_source *source, const struct spec_realign 
 {
     const struct realign_numbers *p = &realign_numbers;
     float skipped = 0.0f;
+    float lost = 0.0f;
+    for (uint32_t j = 0; j <= source->n; j++)
+        lost += source->apart[j];
+    float jumped = lost * p->jump / (float)(source->n + 1);
     for (uint32_t j = 0; j <= source->n; j++) {
         agree[j] = source->agree[j];
-        apart[j] = source->apart[j] + skipped;
+        apart[j] = source->apart[j] * (1.0f - p->jump) + jumped + skipped;
         if (j == source->n)
             break;
         float error = 1.0f - realign_rate(source, how, j);

@@ -27,6 +27,7 @@ struct realign_numbers {
     float replace, insert;              /* shares of errors that emit a token; skip + these = 1 */
     float leave;                        /* APART: the next token agrees again */
     float skip_more;                    /* APART: one more draft token is left out */
+    float jump;                         /* APART: goes on anywhere in the draft */
 };
 
 extern const struct realign_numbers realign_numbers;
