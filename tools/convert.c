@@ -15,10 +15,12 @@ enum { EXIT_USAGE = 2, SLOW_US = 2000000, REDRAW_US = 100000 };
 
 static const char help[] =
     "usage: convert INPUT OUTPUT.gguf [--type f32|f16|q8_0] [--name NAME]\n"
+    "       convert --check MODEL.gguf\n"
     "\n"
     "Converts a Whisper model of any size to the GGUF file that target_node and draft_node read.\n"
     "INPUT is one of\n"
-    "  a CTranslate2 folder    model.bin (or model.bin.part1, .part2), config.json, vocabulary.txt\n"
+    "  a CTranslate2 folder    model.bin (or model.bin.part1, .part2), config.json, "
+    "vocabulary.txt\n"
     "  a Hugging Face folder   model.safetensors (or shards), config.json, vocab.json\n"
     "  a whisper.cpp file      ggml-base.bin and the like\n"
     "\n"
@@ -26,13 +28,16 @@ static const char help[] =
     "                q8_0 (half the size, 8 bits in blocks of 32), f32 (for checks)\n"
     "  --name NAME   the model's name in the file; default: guessed from its shape (whisper-base)\n"
     "  --quiet       no progress and no closing line\n"
+    "  --check       read a model file whole: exit 0 when it is sound and of this converter's "
+    "version\n"
     "  --help, --version\n"
     "\n"
     "Examples\n"
     "  convert faster-whisper-base/ whisper-base.gguf\n"
     "  convert whisper-large-v3/ whisper-large-v3-q8_0.gguf --type q8_0\n"
     "\n"
-    "The file appears under its name only when it is whole. Exit status: 0 done, 1 failed, 2 wrong usage.\n";
+    "The file appears under its name only when it is whole. Exit status: 0 done, 1 failed, 2 wrong "
+    "usage.\n";
 
 struct options {
     const char *input;
@@ -40,6 +45,7 @@ struct options {
     const char *name;
     enum tensor_type type;
     bool quiet;
+    bool check;
 };
 
 struct progress {
@@ -64,9 +70,13 @@ static bool parse_type(const char *text, enum tensor_type *out)
 static int parse(int argc, char **argv, struct options *o)
 {
     static const struct option longs[] = {
-        {"type", required_argument, NULL, 't'}, {"name", required_argument, NULL, 'n'},
-        {"quiet", no_argument, NULL, 'q'},      {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'v'},    {NULL, 0, NULL, 0},
+        {"type", required_argument, NULL, 't'},
+        {"name", required_argument, NULL, 'n'},
+        {"quiet", no_argument, NULL, 'q'},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},
+        {"check", no_argument, NULL, 'c'},
+        {NULL, 0, NULL, 0},
     };
     for (int c; (c = getopt_long(argc, argv, "t:n:qh", longs, NULL)) != -1;) {
         switch (c) {
@@ -81,6 +91,9 @@ static int parse(int argc, char **argv, struct options *o)
         case 'q':
             o->quiet = true;
             break;
+        case 'c':
+            o->check = true;
+            break;
         case 'h':
             fputs(help, stdout);
             return 0;
@@ -92,12 +105,12 @@ static int parse(int argc, char **argv, struct options *o)
             return EXIT_USAGE;
         }
     }
-    if (argc - optind != 2) {
+    if (argc - optind != (o->check ? 1 : 2)) {
         log_line(LOG_ERROR, "one INPUT and one OUTPUT.gguf are wanted; convert --help explains");
         return EXIT_USAGE;
     }
     o->input = argv[optind];
-    o->output = argv[optind + 1];
+    o->output = o->check ? NULL : argv[optind + 1];
     return -1;
 }
 
@@ -137,9 +150,27 @@ static enum status convert(const struct options *o, struct progress *progress, s
     struct stat info;
     if (st == STATUS_OK && !o->quiet && stat(o->output, &info) == 0)
         printf("%s: %s from %s, %s, %.1f MB\n", o->output, source->description.name,
-               import_kind(import),
-               (const char *[]){"f32", "f16", "q8_0"}[o->type], (double)info.st_size / 1e6);
+               import_kind(import), (const char *[]){"f32", "f16", "q8_0"}[o->type],
+               (double)info.st_size / 1e6);
     import_close(&import);
+    return st;
+}
+
+static enum status check(const struct options *o, struct error *err)
+{
+    struct model *model = NULL;
+    enum status st = model_open(o->input, &model, err);
+    if (st != STATUS_OK)
+        return st;
+    uint32_t version = model_converter_version(model);
+    st = model_verify(model, err);
+    if (st == STATUS_OK && version != MODEL_CONVERTER_VERSION)
+        st = error_set(err, STATUS_MISMATCH,
+                       "%s was written by converter version %u, this is %d: convert it again",
+                       o->input, version, MODEL_CONVERTER_VERSION);
+    if (st == STATUS_OK && !o->quiet)
+        printf("%s: %s, sound\n", o->input, model_describe(model)->name);
+    model_close(&model);
     return st;
 }
 
@@ -153,7 +184,8 @@ int main(int argc, char **argv)
     if (usage >= 0)
         return usage;
     progress.started_us = clock_us(&progress.clock);
-    if (convert(&options, &progress, &err) == STATUS_OK)
+    enum status st = options.check ? check(&options, &err) : convert(&options, &progress, &err);
+    if (st == STATUS_OK)
         return 0;
     log_line(LOG_ERROR, "%s", err.text);
     return 1;

@@ -1,4 +1,5 @@
-/* random_model: a randomly initialised Whisper of a true shape, to test sizes whose weights are not at hand. */
+/* random_model: a randomly initialised Whisper of a true shape, to test sizes whose weights are not
+ * at hand. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +13,10 @@ enum { EXIT_USAGE = 2 };
 static const char help[] =
     "usage: random_model --like SIZE [--seed N] [--layers N] [--type f32|f16|q8_0] OUTPUT.gguf\n"
     "\n"
-    "Writes a model file with random weights in the shape of a published Whisper: the same file for the\n"
-    "same options on every machine. For tests against an independent implementation, not for speech.\n"
+    "Writes a model file with random weights in the shape of a published Whisper: the same file "
+    "for the\n"
+    "same options on every machine. For tests against an independent implementation, not for "
+    "speech.\n"
     "\n"
     "  --like SIZE    tiny, tiny.en, base, ..., large-v3, large-v3-turbo, distil-large-v3, ...\n"
     "  --seed N       default 1\n"
@@ -92,7 +95,8 @@ int main(int argc, char **argv)
         }
     }
     if (!o.like || argc - optind != 1) {
-        log_line(LOG_ERROR, "--like SIZE and one OUTPUT.gguf are wanted; random_model --help explains");
+        log_line(LOG_ERROR,
+                 "--like SIZE and one OUTPUT.gguf are wanted; random_model --help explains");
         return EXIT_USAGE;
     }
     o.output = argv[optind];

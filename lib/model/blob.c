@@ -60,7 +60,8 @@ enum status blob_read(const struct blob *blob, uint64_t offset, void *dst, size_
 {
     if (offset > blob->n || n > blob->n - offset)
         return error_set(err, STATUS_CORRUPT,
-                         "the file ends too early: %zu bytes at %" PRIu64 " are wanted, it has %" PRIu64,
+                         "the file ends too early: %zu bytes at %" PRIu64
+                         " are wanted, it has %" PRIu64,
                          n, offset, blob->n);
     if (blob->memory) {
         memcpy(dst, blob->memory + offset, n);
@@ -86,8 +87,8 @@ enum status blob_read(const struct blob *blob, uint64_t offset, void *dst, size_
 enum status blob_read_text(const struct blob *blob, uint64_t max, char **out, struct error *err)
 {
     if (blob->n > max)
-        return error_set(err, STATUS_CORRUPT, "%" PRIu64 " bytes are too many here (at most %" PRIu64 ")",
-                         blob->n, max);
+        return error_set(err, STATUS_CORRUPT,
+                         "%" PRIu64 " bytes are too many here (at most %" PRIu64 ")", blob->n, max);
     char *text = malloc((size_t)blob->n + 1);
     if (!text)
         return error_set(err, STATUS_NO_MEMORY, "out of memory for %" PRIu64 " bytes", blob->n);

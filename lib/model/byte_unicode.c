@@ -11,10 +11,10 @@ static unsigned character_of(unsigned byte)
     if (stands_for_itself(byte))
         return byte;
     if (byte <= 0x20)
-        return 0x100 + byte;                /* 33 control characters and the space */
+        return 0x100 + byte; /* 33 control characters and the space */
     if (byte <= 0xA0)
-        return 0x121 + byte - 0x7F;         /* 0x7F to 0xA0 */
-    return 0x143;                           /* 0xAD */
+        return 0x121 + byte - 0x7F; /* 0x7F to 0xA0 */
+    return 0x143;                   /* 0xAD */
 }
 
 static int byte_of(unsigned character)

@@ -146,7 +146,8 @@ static bool known_type(uint32_t type, enum tensor_type *out)
     }
 }
 
-/* Reads dims (fastest first in the file) into info->shape (slowest first); returns the number of elements. */
+/* Reads dims (fastest first in the file) into info->shape (slowest first); returns the number of
+ * elements. */
 static uint64_t take_shape(struct cursor *c, struct tensor_info *info)
 {
     info->n_dims = take_u32(c);
@@ -248,9 +249,11 @@ static enum status check_placement(struct gguf *gguf, uint64_t file_size, struct
                              "tensor '%.*s' overlaps the one before it or is out of order", n,
                              t->name.bytes);
         if (t->offset > file_size || t->info.n_bytes > file_size - t->offset)
-            return error_set(err, STATUS_CORRUPT,
-                             "the file ends inside tensor '%.*s': it is truncated; fetch or convert "
-                             "the model again", n, t->name.bytes);
+            return error_set(
+                err, STATUS_CORRUPT,
+                "the file ends inside tensor '%.*s': it is truncated; fetch or convert "
+                "the model again",
+                n, t->name.bytes);
         end = t->offset + t->info.n_bytes;
     }
     if (file_size > align_up(end, alignment))
@@ -278,7 +281,8 @@ static enum status parse_version(struct cursor *c, struct gguf *gguf, struct err
     return STATUS_OK;
 }
 
-/* Counts are believed only as far as the file could hold them: an entry takes at least 13 bytes, a tensor 36. */
+/* Counts are believed only as far as the file could hold them: an entry takes at least 13 bytes, a
+ * tensor 36. */
 static enum status parse_counts(struct cursor *c, struct gguf *gguf, struct error *err)
 {
     uint64_t n_tensors = take_u64(c);
@@ -289,7 +293,8 @@ static enum status parse_counts(struct cursor *c, struct gguf *gguf, struct erro
         n_entries > MIN((uint64_t)GGUF_ENTRIES_MAX, c->file_size / 13))
         return error_set(err, STATUS_CORRUPT,
                          "the header claims %" PRIu64 " tensors and %" PRIu64
-                         " metadata entries: more than there can be", n_tensors, n_entries);
+                         " metadata entries: more than there can be",
+                         n_tensors, n_entries);
     gguf->n_tensors = (uint32_t)n_tensors;
     gguf->n_entries = (uint32_t)n_entries;
     gguf->entries = calloc(n_entries + 1, sizeof(*gguf->entries));
@@ -318,13 +323,13 @@ static enum status parse_all(struct cursor *c, struct gguf *gguf, struct error *
     return st == STATUS_OK ? check_placement(gguf, c->file_size, err) : st;
 }
 
-enum status gguf_parse(const uint8_t *bytes, uint64_t n_bytes, uint64_t file_size,
-                       struct gguf *out, bool *needs_more, struct error *err)
+enum status gguf_parse(const uint8_t *bytes, uint64_t n_bytes, uint64_t file_size, struct gguf *out,
+                       bool *needs_more, struct error *err)
 {
     struct error local;
     struct error *e = err ? err : &local;
-    struct cursor c = {.bytes = bytes, .n = n_bytes, .file_size = file_size,
-                       .needs_more = needs_more, .err = e};
+    struct cursor c = {
+        .bytes = bytes, .n = n_bytes, .file_size = file_size, .needs_more = needs_more, .err = e};
     SA_ASSERT(n_bytes <= file_size);
     memset(out, 0, sizeof(*out));
     *needs_more = false;
@@ -376,7 +381,8 @@ bool gguf_u64(const struct gguf *gguf, const char *key, uint64_t *out)
 {
     const struct gguf_entry *e = gguf_find(gguf, key);
     static const bool integer[GGUF_TYPES] = {1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 0};
-    static const bool is_signed[GGUF_TYPES] = {[GGUF_I8] = 1, [GGUF_I16] = 1, [GGUF_I32] = 1, [GGUF_I64] = 1};
+    static const bool is_signed[GGUF_TYPES] = {
+        [GGUF_I8] = 1, [GGUF_I16] = 1, [GGUF_I32] = 1, [GGUF_I64] = 1};
     if (!e || !integer[e->type])
         return false;
     uint64_t value = 0;

@@ -1,13 +1,14 @@
-/* gguf.h: the structure of a GGUF file, as defined by the ggml project (versions 2 and 3, little endian).
+/* gguf.h: the structure of a GGUF file, as defined by the ggml project (versions 2 and 3, little
+ * endian).
  *
  *     "GGUF" version n_tensors n_entries
  *     entries   key, value type, value             (metadata)
  *     tensors   name, n_dims, dims fastest first, type, offset from the start of data
  *     padding to the alignment, then the data
  *
- * This file knows bytes, bounds and names; what the names mean is model.c's business. Every count and
- * length is checked against what is left before it is used, so a hostile header costs no more memory
- * than its own size times a small factor.
+ * This file knows bytes, bounds and names; what the names mean is model.c's business. Every count
+ * and length is checked against what is left before it is used, so a hostile header costs no more
+ * memory than its own size times a small factor.
  */
 #ifndef MODEL_GGUF_H
 #define MODEL_GGUF_H
@@ -34,27 +35,27 @@ struct gguf_text {
 struct gguf_entry {
     struct gguf_text key;
     enum gguf_value_type type;
-    enum gguf_value_type item_type;     /* GGUF_ARRAY only; never an array itself */
-    uint64_t n_items;                   /* GGUF_ARRAY only */
-    const uint8_t *value;               /* first byte of the value (of the first item) */
+    enum gguf_value_type item_type; /* GGUF_ARRAY only; never an array itself */
+    uint64_t n_items;               /* GGUF_ARRAY only */
+    const uint8_t *value;           /* first byte of the value (of the first item) */
     uint64_t n_bytes;
 };
 
 struct gguf_tensor {
     struct gguf_text name;
-    struct tensor_info info;            /* shape slowest first */
-    uint64_t offset;                    /* from the start of the file */
+    struct tensor_info info; /* shape slowest first */
+    uint64_t offset;         /* from the start of the file */
 };
 
 struct gguf {
     uint32_t version;
-    uint64_t header_bytes;              /* up to the padding */
+    uint64_t header_bytes; /* up to the padding */
     uint64_t data_offset;
     uint32_t n_entries;
     uint32_t n_tensors;
-    struct gguf_entry *entries;         /* sorted by key */
-    struct gguf_tensor *tensors;        /* in file order */
-    uint32_t *by_name;                  /* tensor indices sorted by name */
+    struct gguf_entry *entries;  /* sorted by key */
+    struct gguf_tensor *tensors; /* in file order */
+    uint32_t *by_name;           /* tensor indices sorted by name */
 };
 
 /* Parses the header that `bytes` begins with and checks it against file_size. Borrows bytes until
@@ -68,8 +69,8 @@ void gguf_free(struct gguf *gguf);
 const struct gguf_entry *gguf_find(const struct gguf *gguf, const char *key);
 const struct gguf_tensor *gguf_tensor(const struct gguf *gguf, const char *name);
 
-/* Typed values: false when the key is missing or of another type. Integers of any width are taken where
- * the value fits. */
+/* Typed values: false when the key is missing or of another type. Integers of any width are taken
+ * where the value fits. */
 bool gguf_u32(const struct gguf *gguf, const char *key, uint32_t *out);
 bool gguf_u64(const struct gguf *gguf, const char *key, uint64_t *out);
 bool gguf_f32(const struct gguf *gguf, const char *key, float *out);

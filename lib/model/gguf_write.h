@@ -1,7 +1,8 @@
 /* gguf_write.h: builds the header of a GGUF file (version 3) in memory.
  *
  * Entries first, then tensors, then gguf_builder_finish. A failed allocation sticks: later calls do
- * nothing and finish says STATUS_NO_MEMORY. The tensor data is the caller's to write at the offsets given.
+ * nothing and finish says STATUS_NO_MEMORY. The tensor data is the caller's to write at the offsets
+ * given.
  */
 #ifndef MODEL_GGUF_WRITE_H
 #define MODEL_GGUF_WRITE_H
@@ -15,12 +16,12 @@
 enum { GGUF_ALIGNMENT = 32 };
 
 struct gguf_builder {
-    uint8_t *bytes;             /* the header so far */
+    uint8_t *bytes; /* the header so far */
     size_t n;
     size_t capacity;
     uint64_t n_entries;
     uint64_t n_tensors;
-    uint64_t data_bytes;        /* what the tensors so far take, padded */
+    uint64_t data_bytes; /* what the tensors so far take, padded */
     bool failed;
 };
 
@@ -43,7 +44,8 @@ size_t gguf_put_u64_array_space(struct gguf_builder *b, const char *key, uint64_
 void gguf_begin_strings(struct gguf_builder *b, const char *key, uint64_t n);
 void gguf_put_item(struct gguf_builder *b, const void *bytes, uint64_t n_bytes);
 
-/* A tensor of this type and shape (slowest first). Returns its offset from the start of the data. */
+/* A tensor of this type and shape (slowest first). Returns its offset from the start of the data.
+ */
 uint64_t gguf_put_tensor(struct gguf_builder *b, const char *name, const struct tensor_info *info);
 
 /* Writes the counts and the padding; the data begins at b->n. */

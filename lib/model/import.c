@@ -100,7 +100,8 @@ static enum status bind_one(struct import *import, uint32_t i, struct error *err
         return error_set(err, STATUS_CORRUPT, "tensor '%s' has a shape that does not fit the model",
                          w->source);
     if (t->type == SOURCE_Q8_0 && t->shape[t->n_dims - 1] % Q8_BLOCK)
-        return error_set(err, STATUS_CORRUPT, "tensor '%s' is no whole number of q8_0 blocks", t->name);
+        return error_set(err, STATUS_CORRUPT, "tensor '%s' is no whole number of q8_0 blocks",
+                         t->name);
     uint64_t n_bytes = source_bytes(t->type, source_elements(t));
     uint64_t there = import->blobs[t->blob].n;
     if (t->offset > there || n_bytes > there - t->offset)
@@ -157,8 +158,9 @@ static enum status fill(void *context, uint32_t index, const struct tensor_spec 
         uint64_t skip = t->type == SOURCE_Q8_0 ? at % Q8_BLOCK : 0;
         size_t here = MIN(n, step - (size_t)skip);
         uint64_t n_read = cut ? Q8_BLOCK : here;
-        enum status st = blob_read(&import->blobs[t->blob], t->offset + source_bytes(t->type, at - skip),
-                                   bytes, source_bytes(t->type, n_read), err);
+        enum status st =
+            blob_read(&import->blobs[t->blob], t->offset + source_bytes(t->type, at - skip), bytes,
+                      source_bytes(t->type, n_read), err);
         if (st != STATUS_OK)
             return st;
         decode(t->type, bytes, cut ? block : dst, n_read);
@@ -204,7 +206,8 @@ enum status import_folder(const struct folder *folder, struct import **out, stru
                          "the folder holds neither model.bin (CTranslate2) nor model.safetensors "
                          "(Hugging Face)%s",
                          folder_has(folder, "pytorch_model.bin")
-                             ? "; pytorch_model.bin is not read: save it as safetensors" : "");
+                             ? "; pytorch_model.bin is not read: save it as safetensors"
+                             : "");
     struct import *import = import_new(err);
     if (!import)
         return STATUS_NO_MEMORY;
@@ -245,9 +248,10 @@ static enum status open_file(const char *path, struct import **out, struct error
                          "this looks like CTranslate2's model.bin: give its folder instead, with "
                          "config.json and vocabulary.txt");
     if (magic[8] == '{' && memcmp(magic + 6, "\0\0", 2) == 0)
-        return error_set(err, STATUS_UNSUPPORTED,
-                         "this looks like a safetensors file: give its folder instead, with config.json "
-                         "and vocab.json");
+        return error_set(
+            err, STATUS_UNSUPPORTED,
+            "this looks like a safetensors file: give its folder instead, with config.json "
+            "and vocab.json");
     return error_set(err, STATUS_UNSUPPORTED,
                      "not a model that can be converted: give a CTranslate2 folder, a Hugging Face "
                      "folder with safetensors, or a whisper.cpp ggml .bin file");

@@ -1,9 +1,10 @@
 /* CTranslate2 folders.
  *
- * model.bin: u32 version (6), spec name, u32 spec revision, u32 count; each variable: name, u8 rank, u32
- * dims, u8 type, u32 bytes, then its bytes, unaligned; then u32 count of aliases, each two names. A name
- * is a u16 length that counts a closing NUL. Little endian. Source: OpenNMT/CTranslate2 model.cc,
- * model_spec.py. The file may be cut in parts model.bin.part1, model.bin.part2, ...
+ * model.bin: u32 version (6), spec name, u32 spec revision, u32 count; each variable: name, u8
+ * rank, u32 dims, u8 type, u32 bytes, then its bytes, unaligned; then u32 count of aliases, each
+ * two names. A name is a u16 length that counts a closing NUL. Little endian. Source:
+ * OpenNMT/CTranslate2 model.cc, model_spec.py. The file may be cut in parts model.bin.part1,
+ * model.bin.part2, ...
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -77,9 +78,14 @@ struct scalars {
 
 static void note_scalar(struct scalars *s, const char *name, uint32_t value)
 {
-    const struct { const char *name; uint32_t *out; } known[] = {
-        {"encoder/num_heads", &s->encoder_heads},       {"decoder/num_heads", &s->decoder_heads},
-        {"decoder/pre_norm", &s->pre_norm},             {"decoder/activation", &s->activation},
+    const struct {
+        const char *name;
+        uint32_t *out;
+    } known[] = {
+        {"encoder/num_heads", &s->encoder_heads},
+        {"decoder/num_heads", &s->decoder_heads},
+        {"decoder/pre_norm", &s->pre_norm},
+        {"decoder/activation", &s->activation},
         {"decoder/scale_embeddings", &s->scale_embeddings},
     };
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
@@ -114,7 +120,8 @@ static void take_variable(struct reader *r, struct import *import, struct scalar
         return;
     r->at += n_bytes;
     if (r->at > r->blob->n) {
-        error_set(r->err, STATUS_CORRUPT, "model.bin: the file ends inside '%s' (truncated?)", t.name);
+        error_set(r->err, STATUS_CORRUPT, "model.bin: the file ends inside '%s' (truncated?)",
+                  t.name);
     } else if (t.n_dims == 0) {
         uint32_t value = 0;
         if (n_bytes <= 4 && blob_read(r->blob, t.offset, &value, n_bytes, r->err) == STATUS_OK)
@@ -144,7 +151,8 @@ static enum status scan(struct import *import, struct scalars *scalars, struct e
                          VERSION);
     take_name(&r, spec, sizeof(spec));
     if (ok(&r) && strcmp(spec, "WhisperSpec") != 0)
-        return error_set(err, STATUS_UNSUPPORTED, "model.bin holds a '%s', not a Whisper model", spec);
+        return error_set(err, STATUS_UNSUPPORTED, "model.bin holds a '%s', not a Whisper model",
+                         spec);
     take(&r, 4);
     uint32_t n = take(&r, 4);
     if (ok(&r) && n > VARIABLES_MAX)
@@ -193,11 +201,11 @@ static enum status describe(struct import *import, const struct scalars *s, stru
     struct model_description *d = &import->source.description;
     if (s->encoder_heads == 0 || s->decoder_heads == 0 || s->pre_norm != 1 ||
         s->activation != ACTIVATION_GELU_CT2 || s->scale_embeddings != 0)
-        return error_set(err, STATUS_UNSUPPORTED,
-                         "model.bin describes blocks that are not Whisper's (heads %u and %u, pre-norm "
-                         "%u, activation %u, scaled embeddings %u)",
-                         s->encoder_heads, s->decoder_heads, s->pre_norm, s->activation,
-                         s->scale_embeddings);
+        return error_set(
+            err, STATUS_UNSUPPORTED,
+            "model.bin describes blocks that are not Whisper's (heads %u and %u, pre-norm "
+            "%u, activation %u, scaled embeddings %u)",
+            s->encoder_heads, s->decoder_heads, s->pre_norm, s->activation, s->scale_embeddings);
     d->n_mels = dimension(import, "encoder/conv1/weight", 1, err);
     d->n_vocab = dimension(import, "decoder/embeddings/weight", 0, err);
     d->encoder.n_state = dimension(import, "encoder/conv1/weight", 0, err);
@@ -215,8 +223,8 @@ static enum status describe(struct import *import, const struct scalars *s, stru
     return err->code;
 }
 
-/* Ordinary tokens are printable characters of GPT-2's map, one per line; from <|endoftext|> on (*end),
- * plain texts. */
+/* Ordinary tokens are printable characters of GPT-2's map, one per line; from <|endoftext|> on
+ * (*end), plain texts. */
 static enum status token_line(struct vocabulary *v, uint32_t id, const char *text, size_t n,
                               int32_t *end, struct error *err)
 {
@@ -282,8 +290,8 @@ static enum status read_vocabulary(struct import *import, const struct folder *f
         return st;
     if (end < 0 || n != n_vocab)
         return error_set(err, STATUS_MISMATCH,
-                         "the vocabulary has %u tokens%s, the model %u: files of different models?", n,
-                         end < 0 ? " and no <|endoftext|>" : "", n_vocab);
+                         "the vocabulary has %u tokens%s, the model %u: files of different models?",
+                         n, end < 0 ? " and no <|endoftext|>" : "", n_vocab);
     return import_finish_vocabulary(import, end, err);
 }
 

@@ -1,9 +1,10 @@
 /* whisper.cpp's ggml .bin files.
  *
- * i32 magic, 11 i32 of shape, the mel filter bank (not used: we compute it), the ordinary tokens as raw bytes,
- * then tensors to the end: i32 n_dims, name length, type; dims fastest first; name; data. Little endian.
- * Source: ggml-org/whisper.cpp models/convert-pt-to-ggml.py and the loader in whisper.cpp. Types f32, f16 and
- * q8_0 are read; the other quantised ones have lost more than a conversion should start from.
+ * i32 magic, 11 i32 of shape, the mel filter bank (not used: we compute it), the ordinary tokens as
+ * raw bytes, then tensors to the end: i32 n_dims, name length, type; dims fastest first; name;
+ * data. Little endian. Source: ggml-org/whisper.cpp models/convert-pt-to-ggml.py and the loader in
+ * whisper.cpp. Types f32, f16 and q8_0 are read; the other quantised ones have lost more than a
+ * conversion should start from.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -73,7 +74,8 @@ static void skip_filters(struct reader *r)
     r->at += n_mel * n_fft * sizeof(float);
 }
 
-/* Returns the id of <|endoftext|>: the one with that text, else the first after those in the file. */
+/* Returns the id of <|endoftext|>: the one with that text, else the first after those in the file.
+ */
 static int32_t take_tokens(struct reader *r, struct vocabulary *v)
 {
     static const char mark[] = "<|endoftext|>";
@@ -122,15 +124,18 @@ static void take_tensor(struct reader *r, struct import *import)
     uint32_t length = take(r);
     uint32_t type = take(r);
     if (ok(r) && (t.n_dims < 1 || t.n_dims > 4 || length < 1 || length >= sizeof(t.name)))
-        error_set(r->err, STATUS_CORRUPT, "a tensor at byte %" PRIu64 " has no sensible header", r->at);
+        error_set(r->err, STATUS_CORRUPT, "a tensor at byte %" PRIu64 " has no sensible header",
+                  r->at);
     take_shape(r, &t);
     take_bytes(r, t.name, ok(r) ? length : 0);
     if (!ok(r))
         return;
     if (!known_type(type, &t.type)) {
-        error_set(r->err, STATUS_UNSUPPORTED,
-                  "tensor '%s' has ggml type %u: only f32, f16 and q8_0 files are read; convert from "
-                  "the f16 file, --type q8_0 makes it small", t.name, type);
+        error_set(
+            r->err, STATUS_UNSUPPORTED,
+            "tensor '%s' has ggml type %u: only f32, f16 and q8_0 files are read; convert from "
+            "the f16 file, --type q8_0 makes it small",
+            t.name, type);
         return;
     }
     t.offset = r->at;

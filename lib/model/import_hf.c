@@ -12,7 +12,10 @@ static const char end_mark[] = "<|endoftext|>";
 
 static enum status describe(struct model_description *d, const cJSON *json, struct error *err)
 {
-    const struct { const char *key; uint32_t *out; } numbers[] = {
+    const struct {
+        const char *key;
+        uint32_t *out;
+    } numbers[] = {
         {"vocab_size", &d->n_vocab},
         {"num_mel_bins", &d->n_mels},
         {"d_model", &d->encoder.n_state},
@@ -28,8 +31,8 @@ static enum status describe(struct model_description *d, const cJSON *json, stru
     const cJSON *type = cJSON_GetObjectItemCaseSensitive(json, "model_type");
     const cJSON *activation = cJSON_GetObjectItemCaseSensitive(json, "activation_function");
     if (cJSON_IsString(type) && strcmp(type->valuestring, "whisper") != 0)
-        return error_set(err, STATUS_UNSUPPORTED, "config.json describes a '%s', not a Whisper model",
-                         type->valuestring);
+        return error_set(err, STATUS_UNSUPPORTED,
+                         "config.json describes a '%s', not a Whisper model", type->valuestring);
     if ((cJSON_IsString(activation) && strcmp(activation->valuestring, "gelu") != 0) ||
         cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "scale_embedding")) ||
         cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(json, "tie_word_embeddings")))
@@ -55,10 +58,11 @@ static enum status read_lists(struct import *import, const cJSON *json, struct e
     if (cJSON_IsBool(multilingual))
         d->multilingual = cJSON_IsTrue(multilingual);
     if (d->n_suppress == 0)
-        st = json_ids(json, "suppress_tokens", d->suppress, MODEL_SUPPRESS_MAX, &d->n_suppress, err);
+        st =
+            json_ids(json, "suppress_tokens", d->suppress, MODEL_SUPPRESS_MAX, &d->n_suppress, err);
     if (st == STATUS_OK && d->n_suppress_first == 0)
-        st = json_ids(json, "begin_suppress_tokens", d->suppress_first, ARRAY_LEN(d->suppress_first),
-                      &d->n_suppress_first, err);
+        st = json_ids(json, "begin_suppress_tokens", d->suppress_first,
+                      ARRAY_LEN(d->suppress_first), &d->n_suppress_first, err);
     if (st == STATUS_OK && import->source.n_alignment_heads == 0)
         st = json_alignment_heads(import, json, err);
     return st;
@@ -131,28 +135,33 @@ static enum status open_weights(struct import *import, const struct folder *fold
     } else {
         st = json_parse(folder, "model.safetensors.index.json", &index, err);
         if (st == STATUS_OK)
-            st = open_shards(import, folder, cJSON_GetObjectItemCaseSensitive(index, "weight_map"), err);
+            st = open_shards(import, folder, cJSON_GetObjectItemCaseSensitive(index, "weight_map"),
+                             err);
     }
     cJSON_Delete(index);
     if (st == STATUS_OK)
         st = source_index_finish(&import->index, err);
-    if (st == STATUS_OK && source_find(&import->index, "model.decoder.layers.0.self_attn.k_proj.bias"))
+    if (st == STATUS_OK &&
+        source_find(&import->index, "model.decoder.layers.0.self_attn.k_proj.bias"))
         return error_set(err, STATUS_UNSUPPORTED, "the keys have a bias: not a Whisper model");
     return st;
 }
 
 /* --- vocabulary */
 
-/* Takes special tokens from {text: id} or [{content, id}, ...]. *end is set when the mark is among them. */
+/* Takes special tokens from {text: id} or [{content, id}, ...]. *end is set when the mark is among
+ * them. */
 static enum status take_special(struct vocabulary *v, const cJSON *list, int64_t *end,
                                 struct error *err)
 {
     const cJSON *item;
     cJSON_ArrayForEach(item, list) {
-        const cJSON *id = cJSON_IsNumber(item) ? item : cJSON_GetObjectItemCaseSensitive(item, "id");
+        const cJSON *id =
+            cJSON_IsNumber(item) ? item : cJSON_GetObjectItemCaseSensitive(item, "id");
         const cJSON *content = cJSON_GetObjectItemCaseSensitive(item, "content");
-        const char *text = cJSON_IsNumber(item) ? item->string
-                         : cJSON_IsString(content) ? content->valuestring : NULL;
+        const char *text = cJSON_IsNumber(item)      ? item->string
+                           : cJSON_IsString(content) ? content->valuestring
+                                                     : NULL;
         if (!text || !cJSON_IsNumber(id))
             return error_set(err, STATUS_CORRUPT, "the added tokens are no list of texts and ids");
         if (strcmp(text, end_mark) == 0)

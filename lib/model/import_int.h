@@ -19,20 +19,20 @@ struct source_tensor {
     char name[96];
     enum source_type type;
     uint32_t n_dims;
-    uint64_t shape[4];          /* slowest first */
+    uint64_t shape[4]; /* slowest first */
     uint32_t blob;
     uint64_t offset;
 };
 
 struct source_index {
-    struct source_tensor *tensors;  /* sorted by name after source_index_finish */
+    struct source_tensor *tensors; /* sorted by name after source_index_finish */
     uint32_t n;
     uint32_t capacity;
 };
 
 /* Owned token bytes by id. */
 struct vocabulary {
-    struct token_text *tokens;  /* bytes NULL where no token was set */
+    struct token_text *tokens; /* bytes NULL where no token was set */
     uint32_t n;
 };
 
@@ -44,7 +44,7 @@ struct import {
     struct blob blobs[IMPORT_BLOBS_MAX];
     uint32_t n_blobs;
     struct source_index index;
-    struct weight *weights;     /* in model order */
+    struct weight *weights; /* in model order */
     const struct source_tensor **found;
     uint32_t n_weights;
 };
@@ -84,9 +84,10 @@ MUST_CHECK enum status vocabulary_init(struct vocabulary *vocabulary, uint32_t n
                                        struct error *err);
 void vocabulary_release(struct vocabulary *vocabulary);
 
-/* Sets a token from raw bytes, or from GPT-2's printable form. STATUS_CORRUPT outside the vocabulary. */
-MUST_CHECK enum status vocabulary_set(struct vocabulary *vocabulary, int64_t id,
-                                      const void *bytes, size_t n, struct error *err);
+/* Sets a token from raw bytes, or from GPT-2's printable form. STATUS_CORRUPT outside the
+ * vocabulary. */
+MUST_CHECK enum status vocabulary_set(struct vocabulary *vocabulary, int64_t id, const void *bytes,
+                                      size_t n, struct error *err);
 MUST_CHECK enum status vocabulary_set_printable(struct vocabulary *vocabulary, int64_t id,
                                                 const char *text, size_t n, struct error *err);
 
@@ -94,8 +95,8 @@ MUST_CHECK enum status vocabulary_set_printable(struct vocabulary *vocabulary, i
 MUST_CHECK enum status vocabulary_set_map(struct vocabulary *vocabulary, const cJSON *map,
                                           int64_t end, struct error *err);
 
-/* Lays the special tokens out (whisper_layout), writes their texts, and checks that no ordinary token
- * is missing; also guesses the name and completes empty suppress lists. */
+/* Lays the special tokens out (whisper_layout), writes their texts, and checks that no ordinary
+ * token is missing; also guesses the name and completes empty suppress lists. */
 MUST_CHECK enum status import_finish_vocabulary(struct import *import, int32_t end,
                                                 struct error *err);
 

@@ -1,5 +1,5 @@
-/* safetensors: u64 length, a JSON object of that length {name: {dtype, shape, data_offsets}}, then the data.
- * Source: huggingface/safetensors README. */
+/* safetensors: u64 length, a JSON object of that length {name: {dtype, shape, data_offsets}}, then
+ * the data. Source: huggingface/safetensors README. */
 #include "model/import_safetensors.h"
 
 #include <inttypes.h>
@@ -12,7 +12,8 @@ enum { HEADER_MAX = 64 << 20 };
 
 static bool float_type(const cJSON *dtype, enum source_type *out)
 {
-    static const char *const names[] = {[SOURCE_F32] = "F32", [SOURCE_F16] = "F16", [SOURCE_BF16] = "BF16"};
+    static const char *const names[] = {
+        [SOURCE_F32] = "F32", [SOURCE_F16] = "F16", [SOURCE_BF16] = "BF16"};
     for (size_t i = 0; cJSON_IsString(dtype) && i < ARRAY_LEN(names); i++)
         if (strcmp(dtype->valuestring, names[i]) == 0) {
             *out = (enum source_type)i;
@@ -62,26 +63,29 @@ static enum status add(struct import *import, uint32_t blob, uint64_t data, cons
     const cJSON *offsets = cJSON_GetObjectItemCaseSensitive(entry, "data_offsets");
     if (!entry->string || !take_name(entry->string, &t) ||
         !float_type(cJSON_GetObjectItemCaseSensitive(entry, "dtype"), &t.type))
-        return STATUS_OK;                   /* none of ours: its absence is noticed when it is wanted */
+        return STATUS_OK; /* none of ours: its absence is noticed when it is wanted */
     if (!take_shape(cJSON_GetObjectItemCaseSensitive(entry, "shape"), &t) ||
-        !whole(cJSON_GetArrayItem(offsets, 0), &begin) || !whole(cJSON_GetArrayItem(offsets, 1), &end))
+        !whole(cJSON_GetArrayItem(offsets, 0), &begin) ||
+        !whole(cJSON_GetArrayItem(offsets, 1), &end))
         return error_set(err, STATUS_CORRUPT, "tensor '%s' has no sensible entry", t.name);
     uint64_t there = import->blobs[blob].n - data;
     if (begin > end || end - begin != source_bytes(t.type, source_elements(&t)))
-        return error_set(err, STATUS_CORRUPT, "tensor '%s' has a wrong number of bytes for its shape", t.name);
+        return error_set(err, STATUS_CORRUPT,
+                         "tensor '%s' has a wrong number of bytes for its shape", t.name);
     if (end > there)
-        return error_set(err, STATUS_CORRUPT, "the file ends inside tensor '%s' (truncated?)", t.name);
+        return error_set(err, STATUS_CORRUPT, "the file ends inside tensor '%s' (truncated?)",
+                         t.name);
     t.offset = data + begin;
     return source_index_add(&import->index, &t, err);
 }
 
-static enum status scan_header(struct import *import, uint32_t blob, const char *text, uint64_t data,
-                               struct error *err)
+static enum status scan_header(struct import *import, uint32_t blob, const char *text,
+                               uint64_t data, struct error *err)
 {
     cJSON *json = cJSON_Parse(text);
-    enum status st = cJSON_IsObject(json)
-                         ? STATUS_OK
-                         : error_set(err, STATUS_CORRUPT, "the safetensors header is not valid JSON");
+    enum status st = cJSON_IsObject(json) ? STATUS_OK
+                                          : error_set(err, STATUS_CORRUPT,
+                                                      "the safetensors header is not valid JSON");
     const cJSON *entry;
     cJSON_ArrayForEach(entry, json) {
         if (st != STATUS_OK)
@@ -100,8 +104,9 @@ enum status safetensors_scan(struct import *import, uint32_t blob, struct error 
     if (st != STATUS_OK)
         return st;
     if (n > HEADER_MAX || n > file->n - sizeof(n))
-        return error_set(err, STATUS_CORRUPT,
-                         "the safetensors header claims %" PRIu64 " bytes (truncated, or another kind?)", n);
+        return error_set(
+            err, STATUS_CORRUPT,
+            "the safetensors header claims %" PRIu64 " bytes (truncated, or another kind?)", n);
     char *text = malloc((size_t)n + 1);
     if (!text)
         return error_set(err, STATUS_NO_MEMORY, "out of memory");

@@ -4,7 +4,8 @@
 
 #include "model/import_int.h"
 
-/* Adds the float tensors of import->blobs[blob] to the index; names without the leading "model." get it. */
+/* Adds the float tensors of import->blobs[blob] to the index; names without the leading "model."
+ * get it. */
 MUST_CHECK enum status safetensors_scan(struct import *import, uint32_t blob, struct error *err);
 
 #endif

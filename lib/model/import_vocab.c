@@ -69,7 +69,7 @@ enum status vocabulary_set_map(struct vocabulary *v, const cJSON *map, int64_t e
     cJSON_ArrayForEach(item, map) {
         if (!item->string || !cJSON_IsNumber(item))
             return error_set(err, STATUS_CORRUPT, "the vocabulary is no map from token to id");
-        int64_t id = item->valueint;     /* saturates */
+        int64_t id = item->valueint; /* saturates */
         if (id >= end)
             continue;
         enum status st = vocabulary_set_printable(v, id, item->string, strlen(item->string), err);
@@ -83,7 +83,9 @@ enum status vocabulary_set_map(struct vocabulary *v, const cJSON *map, int64_t e
 static bool same_special(const char *expected, const struct token_text *given)
 {
     static const char *const aliases[][2] = {
-        {"<|nospeech|>", "<|nocaptions|>"}, {"<|he|>", "<|iw|>"}, {"<|jw|>", "<|jv|>"},
+        {"<|nospeech|>", "<|nocaptions|>"},
+        {"<|he|>", "<|iw|>"},
+        {"<|jw|>", "<|jv|>"},
     };
     if (given->n_bytes == strlen(expected) && memcmp(given->bytes, expected, given->n_bytes) == 0)
         return true;
@@ -94,8 +96,8 @@ static bool same_special(const char *expected, const struct token_text *given)
     return false;
 }
 
-/* Special tokens get their one text here, whatever spelling the source had, so that equal vocabularies
- * have equal hashes. */
+/* Special tokens get their one text here, whatever spelling the source had, so that equal
+ * vocabularies have equal hashes. */
 static enum status set_special(struct vocabulary *v, const struct model_description *d, int32_t id,
                                struct error *err)
 {
@@ -104,9 +106,10 @@ static enum status set_special(struct vocabulary *v, const struct model_descript
     SA_ASSERT(special);
     const struct token_text *given = &v->tokens[id];
     if (given->bytes && !same_special(text, given))
-        return error_set(err, STATUS_MISMATCH,
-                         "token %d is '%.*s' where Whisper's order has %s: not a Whisper vocabulary", id,
-                         (int)MIN(given->n_bytes, 40), (const char *)given->bytes, text);
+        return error_set(
+            err, STATUS_MISMATCH,
+            "token %d is '%.*s' where Whisper's order has %s: not a Whisper vocabulary", id,
+            (int)MIN(given->n_bytes, 40), (const char *)given->bytes, text);
     return vocabulary_set(v, id, text, strlen(text), err);
 }
 

@@ -8,11 +8,14 @@
 #include "model/number_types.h"
 #include "model/whisper.h"
 
-enum { TOKEN_NORMAL = 1, TOKEN_CONTROL = 3 };           /* tokenizer.ggml.token_type */
+enum { TOKEN_NORMAL = 1, TOKEN_CONTROL = 3 }; /* tokenizer.ggml.token_type */
 enum { FILE_TYPE_F32 = 0, FILE_TYPE_F16 = 1, FILE_TYPE_Q8_0 = 7 };
 
 /* Numbers of a stack, in both directions. */
-static const struct { const char *key; size_t offset; } stack_fields[] = {
+static const struct {
+    const char *key;
+    size_t offset;
+} stack_fields[] = {
     {"block_count", offsetof(struct stack_description, n_layers)},
     {"embedding_length", offsetof(struct stack_description, n_state)},
     {"attention.head_count", offsetof(struct stack_description, n_heads)},
@@ -20,7 +23,10 @@ static const struct { const char *key; size_t offset; } stack_fields[] = {
     {"context_length", offsetof(struct stack_description, n_positions)},
 };
 
-static const struct { const char *key; size_t offset; } special_fields[] = {
+static const struct {
+    const char *key;
+    size_t offset;
+} special_fields[] = {
     {"tokenizer.ggml.eos_token_id", offsetof(struct special_tokens, end)},
     {"tokenizer.ggml.bos_token_id", offsetof(struct special_tokens, start)},
     {"whisper.token.translate", offsetof(struct special_tokens, translate)},
@@ -129,7 +135,8 @@ static void read_ids(const struct gguf *gguf, const char *key, int32_t *out, uin
     if (err->code != STATUS_OK)
         return;
     if (!e || e->n_items > max) {
-        error_set(err, STATUS_CORRUPT, "metadata key '%s' is missing or holds more than %u ids", key, max);
+        error_set(err, STATUS_CORRUPT, "metadata key '%s' is missing or holds more than %u ids",
+                  key, max);
         return;
     }
     memcpy(out, e->value, e->n_items * sizeof(*out));
@@ -177,8 +184,7 @@ static enum status read_architecture(const struct gguf *gguf, struct model_descr
     return STATUS_OK;
 }
 
-enum status metadata_read(const struct gguf *gguf, struct model_description *out,
-                          struct error *err)
+enum status metadata_read(const struct gguf *gguf, struct model_description *out, struct error *err)
 {
     struct error local = {0};
     struct error *e = err ? err : &local;

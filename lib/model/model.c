@@ -1,9 +1,10 @@
-/* Opening: read the header (growing the buffer until it is whole), check its hash, read the description,
- * check every tensor against what the description asks for, decode the tokens; then the header is let go.
+/* Opening: read the header (growing the buffer until it is whole), check its hash, read the
+ * description, check every tensor against what the description asks for, decode the tokens; then
+ * the header is let go.
  *
- * Reading: tensor bytes come with a hash per piece (metadata.h). A read checks each piece that it touches
- * the first time and remembers that in a bitmap, so every byte is hashed once, in any order of reads and from any
- * thread; whole pieces are read straight to the caller.
+ * Reading: tensor bytes come with a hash per piece (metadata.h). A read checks each piece that it
+ * touches the first time and remembers that in a bitmap, so every byte is hashed once, in any order
+ * of reads and from any thread; whole pieces are read straight to the caller.
  */
 #include "model/model.h"
 
@@ -26,7 +27,7 @@ enum { HEADER_FIRST = 2 << 20, HEADER_MAX = 256 << 20 };
 struct tensor {
     char name[64];
     struct tensor_info info;
-    uint64_t offset;            /* in the file */
+    uint64_t offset; /* in the file */
     uint64_t first_piece;
 };
 
@@ -34,14 +35,15 @@ struct model {
     char *path;
     struct blob blob;
     struct model_description description;
-    struct tensor *tensors;     /* sorted by name */
+    struct tensor *tensors; /* sorted by name */
     uint32_t n_tensors;
     uint64_t *piece_hashes;
-    atomic_uchar *piece_checked;    /* one per piece */
+    atomic_uchar *piece_checked; /* one per piece */
     uint64_t n_pieces;
     uint8_t *token_bytes;
-    uint32_t *token_ends;       /* token i is bytes [token_ends[i], token_ends[i + 1]) */
+    uint32_t *token_ends; /* token i is bytes [token_ends[i], token_ends[i + 1]) */
     uint64_t fingerprint;
+    uint32_t converter_version;
     uint64_t vocabulary_hash;
 };
 
@@ -68,14 +70,17 @@ static enum status wrong_kind(const uint8_t *magic, uint64_t n, struct error *er
         return error_set(err, STATUS_UNSUPPORTED, "this is a whisper.cpp ggml file: %s", convert);
     if (memcmp(magic, "\6\0\0\0", 4) == 0)
         return error_set(err, STATUS_UNSUPPORTED,
-                         "this looks like CTranslate2's model.bin: %s (convert FOLDER OUT.gguf)", convert);
+                         "this looks like CTranslate2's model.bin: %s (convert FOLDER OUT.gguf)",
+                         convert);
     if (magic[8] == '{' && memcmp(magic + 5, "\0\0\0", 3) == 0)
-        return error_set(err, STATUS_UNSUPPORTED, "this looks like a safetensors file: %s", convert);
+        return error_set(err, STATUS_UNSUPPORTED, "this looks like a safetensors file: %s",
+                         convert);
     if (memcmp(magic, "PK\3\4", 4) == 0)
         return error_set(err, STATUS_UNSUPPORTED,
                          "this is a zip archive (a PyTorch checkpoint?), not a GGUF model");
-    return error_set(err, STATUS_CORRUPT,
-                     "not a GGUF model file; `make models` fetches models, the convert tool makes them");
+    return error_set(
+        err, STATUS_CORRUPT,
+        "not a GGUF model file; `make models` fetches models, the convert tool makes them");
 }
 
 static enum status read_header(const struct blob *blob, struct header *h, struct error *err)
@@ -110,15 +115,32 @@ static enum status check_header_hash(struct model *model, struct header *h, bool
     const struct gguf_entry *e = gguf_find(&h->gguf, KEY_HASH_HEADER);
     uint64_t stored = 0;
     if (!e || e->type != GGUF_U64 || h->gguf.data_offset > h->n)
-        return error_set(err, STATUS_UNSUPPORTED,
-                         "the file has no hashes (%s): it was not written by this project's convert tool; "
-                         "convert the original weights", KEY_HASH_HEADER);
+        return error_set(
+            err, STATUS_UNSUPPORTED,
+            "the file has no hashes (%s): it was not written by this project's convert tool; "
+            "convert the original weights",
+            KEY_HASH_HEADER);
     memcpy(&stored, e->value, sizeof(stored));
     memset(h->bytes + (e->value - h->bytes), 0, sizeof(stored));
     model->fingerprint = XXH3_64bits(h->bytes, h->gguf.data_offset);
     if (check && model->fingerprint != stored)
-        return error_set(err, STATUS_CORRUPT,
-                         "the header is damaged (its hash differs): fetch or convert the model again");
+        return error_set(
+            err, STATUS_CORRUPT,
+            "the header is damaged (its hash differs): fetch or convert the model again");
+    return STATUS_OK;
+}
+
+/* A newer converter may mean something else by the same names. */
+static enum status check_converter(struct model *model, const struct gguf *gguf, struct error *err)
+{
+    if (!gguf_u32(gguf, KEY_CONVERTER, &model->converter_version))
+        return error_set(err, STATUS_CORRUPT, "metadata key '%s' is missing", KEY_CONVERTER);
+    if (model->converter_version > MODEL_CONVERTER_VERSION)
+        return error_set(
+            err, STATUS_UNSUPPORTED,
+            "the file was written by a newer converter (%u, this program knows %d): use a "
+            "newer specasr, or convert the original weights again",
+            model->converter_version, MODEL_CONVERTER_VERSION);
     return STATUS_OK;
 }
 
@@ -130,8 +152,8 @@ static enum status take_hashes(struct model *model, const struct gguf *gguf, str
         return error_set(err, STATUS_UNSUPPORTED, "the file's hashes are in another form (%s)",
                          KEY_HASH_PIECE);
     if (e->n_items != model->n_pieces)
-        return error_set(err, STATUS_CORRUPT, "%" PRIu64 " hashes for %" PRIu64 " pieces", e->n_items,
-                         model->n_pieces);
+        return error_set(err, STATUS_CORRUPT, "%" PRIu64 " hashes for %" PRIu64 " pieces",
+                         e->n_items, model->n_pieces);
     model->piece_hashes = malloc(model->n_pieces * sizeof(uint64_t) + 1);
     model->piece_checked = calloc(model->n_pieces + 1, sizeof(*model->piece_checked));
     if (!model->piece_hashes || !model->piece_checked)
@@ -247,6 +269,8 @@ static enum status load(struct model *model, bool check_hash, struct error *err)
     if (st == STATUS_OK)
         st = check_header_hash(model, &header, check_hash, err);
     if (st == STATUS_OK)
+        st = check_converter(model, &header.gguf, err);
+    if (st == STATUS_OK)
         st = metadata_read(&header.gguf, &model->description, err);
     if (st == STATUS_OK)
         st = take_tensors(model, &header.gguf, err);
@@ -300,6 +324,11 @@ void model_close(struct model **model)
     free(m->token_ends);
     free(m);
     *model = NULL;
+}
+
+uint32_t model_converter_version(const struct model *model)
+{
+    return model->converter_version;
 }
 
 const struct model_description *model_describe(const struct model *model)
@@ -360,8 +389,8 @@ bool model_tensor(const struct model *model, const char *name, uint32_t n_dims,
         same = shape[i] == 0 || shape[i] == t->info.shape[i];
     if (!same) {
         error_set(err, STATUS_CORRUPT,
-                  "tensor '%s' has %u dimensions [%" PRIu64 ", %" PRIu64 ", ...], not the %u [%" PRIu64
-                  ", ...] that the description asks for",
+                  "tensor '%s' has %u dimensions [%" PRIu64 ", %" PRIu64
+                  ", ...], not the %u [%" PRIu64 ", ...] that the description asks for",
                   name, t->info.n_dims, t->info.shape[0], t->info.n_dims > 1 ? t->info.shape[1] : 1,
                   n_dims, shape[0]);
         return false;
@@ -376,9 +405,10 @@ static enum status check_piece(const struct model *model, const struct tensor *t
 {
     uint64_t index = t->first_piece + piece;
     if (XXH3_64bits(bytes, n) != model->piece_hashes[index])
-        return error_set(err, STATUS_CORRUPT,
-                         "%s: tensor '%s' is damaged (its hash differs): fetch or convert the model again",
-                         model->path, t->name);
+        return error_set(
+            err, STATUS_CORRUPT,
+            "%s: tensor '%s' is damaged (its hash differs): fetch or convert the model again",
+            model->path, t->name);
     atomic_store_explicit(&model->piece_checked[index], 1, memory_order_relaxed);
     return STATUS_OK;
 }
@@ -458,6 +488,22 @@ enum status model_read_f32(const struct model *model, const char *name, float *d
                         (size_t)tensor_type_bytes(t->info.type, here), err);
         if (st == STATUS_OK)
             tensor_decode(t->info.type, bytes, dst + first, here);
+    }
+    free(bytes);
+    return st;
+}
+
+enum status model_verify(const struct model *model, struct error *err)
+{
+    uint8_t *bytes = malloc(HASH_PIECE);
+    if (!bytes)
+        return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    enum status st = STATUS_OK;
+    for (uint32_t i = 0; i < model->n_tensors && st == STATUS_OK; i++) {
+        const struct tensor *t = &model->tensors[i];
+        for (uint64_t at = 0; at < t->info.n_bytes && st == STATUS_OK; at += HASH_PIECE)
+            st = read_range(model, t, at, bytes,
+                            (size_t)MIN((uint64_t)HASH_PIECE, t->info.n_bytes - at), err);
     }
     free(bytes);
     return st;

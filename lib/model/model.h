@@ -29,7 +29,7 @@ struct stack_description {
     uint32_t n_kv_heads;
     uint32_t head_size;
     uint32_t n_ff;
-    uint32_t n_positions;       /* longest sequence: 1,500 for Whisper's encoder, 448 for its decoder */
+    uint32_t n_positions;       /* longest sequence: 1,500 in Whisper's encoder, 448 in its decoder */
     enum norm_kind norm;
     float norm_eps;
     enum position_kind positions;
@@ -51,7 +51,7 @@ struct special_tokens {
     int32_t no_speech;          /* <|nospeech|> */
     int32_t no_timestamps;      /* <|notimestamps|> */
     int32_t timestamp_begin;    /* <|0.00|>; one step is 20 ms, the last is <|30.00|> */
-    int32_t language_begin;     /* first language token; the code of token language_begin + i is languages[i] */
+    int32_t language_begin;     /* language i is token language_begin + i, code languages[i] */
 };
 
 struct model_description {
@@ -78,6 +78,12 @@ struct model;
 MUST_CHECK enum status model_open(const char *path, struct model **out, struct error *err);
 void model_close(struct model **model);
 
+/* Reads every tensor once, so that all hashes are checked. STATUS_CORRUPT, STATUS_IO. */
+MUST_CHECK enum status model_verify(const struct model *model, struct error *err);
+
+/* Which converter wrote the file (MODEL_CONVERTER_VERSION of model_write.h). */
+uint32_t model_converter_version(const struct model *model);
+
 const struct model_description *model_describe(const struct model *model);
 const char *model_path(const struct model *model);
 
@@ -98,14 +104,15 @@ struct tensor_info {
     uint64_t n_bytes;
 };
 
-/* Looks a tensor up and checks its shape (dimension 0 in `shape` terms means any). The first failure
- * sticks in *err: once err->code is set, later calls do nothing and return false, so that a binder
- * can ask for everything and look at the error once. */
+/* Looks a tensor up and checks its shape (a 0 in `shape` means any); out may be NULL. The first
+ * failure sticks in *err (required): once err->code is set, later calls do nothing and return false,
+ * so that a binder can ask for everything and look at the error once. */
 bool model_tensor(const struct model *model, const char *name, uint32_t n_dims,
                   const uint64_t *shape, struct tensor_info *out, struct error *err);
 
 /* Reads bytes [offset, offset + n) of a tensor as they lie in the file (row-major, f16 little endian,
- * q8_0 as GGUF blocks: f16 scale and 32 int8). */
+ * q8_0 as GGUF blocks: f16 scale and 32 int8). Each part of the file is checked against its hash the
+ * first time it is read: STATUS_CORRUPT for a damaged one. Safe from several threads at once. */
 MUST_CHECK enum status model_read(const struct model *model, const char *name, uint64_t offset,
                                   void *dst, size_t n, struct error *err);
 

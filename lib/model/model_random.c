@@ -71,8 +71,8 @@ enum status model_shape_like(const char *like, struct model_description *out, st
     set_stack(&out->encoder, size, size->n_encoder, 1500);
     set_stack(&out->decoder, size, size->n_decoder, 448);
     whisper_defaults(out);
-    return whisper_layout(out,
-                          out->multilingual ? WHISPER_END_MULTILINGUAL : WHISPER_END_ENGLISH, err);
+    return whisper_layout(out, out->multilingual ? WHISPER_END_MULTILINGUAL : WHISPER_END_ENGLISH,
+                          err);
 }
 
 /* --- vocabulary */
@@ -95,7 +95,8 @@ static uint8_t byte_token(int32_t id)
     return 0;
 }
 
-/* Word number k: shorter words first; the first character is one of a space and 26 letters, the others letters. */
+/* Word number k: shorter words first; the first character is one of a space and 26 letters, the
+ * others letters. */
 static size_t word_token(uint32_t k, uint8_t out[WORD_MAX])
 {
     size_t length = 2;
@@ -146,7 +147,8 @@ static uint64_t mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
-/* Four uniform 16-bit numbers summed: mean 0, variance 1, nearly normal, exact before the last product. */
+/* Four uniform 16-bit numbers summed: mean 0, variance 1, nearly normal, exact before the last
+ * product. */
 static float normal(uint64_t bits)
 {
     int32_t sum = (int32_t)(bits & 0xFFFF) + (int32_t)(bits >> 16 & 0xFFFF) +

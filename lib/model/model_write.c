@@ -20,19 +20,19 @@ struct job {
     enum tensor_type type;
     const char *path;
     char *temporary;
-    bool named;                 /* the temporary file has its name already */
+    bool named; /* the temporary file has its name already */
     int fd;
     struct tensor_spec *specs;
     struct tensor_info *infos;
-    uint64_t *offsets;          /* from the start of the data */
+    uint64_t *offsets; /* from the start of the data */
     uint32_t n_specs;
     struct gguf_builder builder;
-    size_t header_hash_at;      /* places in the header */
+    size_t header_hash_at; /* places in the header */
     size_t tensor_hashes_at;
     uint64_t n_pieces;
-    uint64_t total;             /* tensor bytes */
+    uint64_t total; /* tensor bytes */
     uint64_t done;
-    float *values;              /* one piece */
+    float *values; /* one piece */
     uint8_t *bytes;
 };
 
@@ -102,7 +102,8 @@ static enum status build_header(struct job *job, struct error *err)
     return gguf_builder_finish(b, err);
 }
 
-/* Writes elements [first, first + n) of a tensor, one hashed piece, and puts its hash in the header. */
+/* Writes elements [first, first + n) of a tensor, one hashed piece, and puts its hash in the
+ * header. */
 static enum status write_piece(struct job *job, uint32_t index, uint64_t first, size_t n,
                                uint64_t piece, struct error *err)
 {
@@ -151,8 +152,8 @@ static enum status write_tensors(struct job *job, struct error *err)
     return st;
 }
 
-/* A file that has no name yet disappears by itself when we are killed; where the file system cannot do
- * that, a named temporary file beside the target. */
+/* A file that has no name yet disappears by itself when we are killed; where the file system cannot
+ * do that, a named temporary file beside the target. */
 static enum status open_temporary(struct job *job, struct error *err)
 {
     size_t n = strlen(job->path);
@@ -225,8 +226,8 @@ static void job_release(struct job *job, bool failed)
     free(job->bytes);
 }
 
-enum status model_write(const char *path, const struct model_source *source,
-                        enum tensor_type type, struct error *err)
+enum status model_write(const char *path, const struct model_source *source, enum tensor_type type,
+                        struct error *err)
 {
     struct job job = {.source = source, .type = type, .path = path, .fd = -1};
     enum status st = whisper_check(&source->description, err);

@@ -12,7 +12,8 @@
 #include "base/status.h"
 #include "model/model.h"
 
-/* Written to each file (specasr.converter_version); raised when the same input gives another file. */
+/* Written to each file (specasr.converter_version); raised when the same input gives another file.
+ */
 enum { MODEL_CONVERTER_VERSION = 1 };
 
 /* One tensor as it must be there, shape slowest first. */
@@ -20,7 +21,7 @@ struct tensor_spec {
     char name[64];
     uint32_t n_dims;
     uint64_t shape[4];
-    bool matrix;                /* stored in the chosen type; others stay f32 */
+    bool matrix; /* stored in the chosen type; others stay f32 */
 };
 
 /* Bytes of one token; special tokens in their "<|name|>" form. Borrowed. */
@@ -31,9 +32,9 @@ struct token_text {
 
 struct model_source {
     struct model_description description;
-    const struct token_text *tokens;        /* n_vocab entries */
+    const struct token_text *tokens; /* n_vocab entries */
     uint32_t n_alignment_heads;
-    const uint32_t *alignment_heads;        /* pairs (decoder layer, head): n_alignment_heads * 2 */
+    const uint32_t *alignment_heads; /* pairs (decoder layer, head): n_alignment_heads * 2 */
     /* Writes elements [first, first + n) of a tensor, row-major. Called in file order. */
     enum status (*fill)(void *context, uint32_t index, const struct tensor_spec *tensor,
                         uint64_t first, float *dst, size_t n, struct error *err);

@@ -30,8 +30,9 @@ float f16_to_f32(uint16_t bits)
     return float_of(sign | (exponent + 112) << 23 | mantissa << 13);
 }
 
-/* Normal results: add half of the last kept bit (less one when that bit is even) and cut; a carry into
- * the exponent is the right rounding. Subnormal results: the float adder rounds when 0.5 is added. */
+/* Normal results: add half of the last kept bit (less one when that bit is even) and cut; a carry
+ * into the exponent is the right rounding. Subnormal results: the float adder rounds when 0.5 is
+ * added. */
 uint16_t f32_to_f16(float value)
 {
     uint32_t bits = bits_of(value);
@@ -39,9 +40,9 @@ uint16_t f32_to_f16(float value)
     bits &= 0x7FFFFFFFu;
     if (bits > 0x7F800000u)
         return (uint16_t)(sign | 0x7E00u);
-    if (bits >= 0x477FF000u)                        /* 65520 and up round to infinity */
+    if (bits >= 0x477FF000u) /* 65520 and up round to infinity */
         return (uint16_t)(sign | 0x7C00u);
-    if (bits < 0x38800000u) {                       /* below 2^-14 */
+    if (bits < 0x38800000u) { /* below 2^-14 */
         uint32_t rounded = bits_of(float_of(bits) + 0.5f) - bits_of(0.5f);
         return (uint16_t)(sign | rounded);
     }

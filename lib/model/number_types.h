@@ -2,8 +2,8 @@
  *
  * f16 is IEEE 754 binary16, bf16 the upper half of a float32; both round to nearest even on the way
  * down and are exact on the way up. q8_0 is GGUF's block of 32: an f16 scale d and 32 int8 q, value
- * q * d, with d = absmax / 127. The quotient here is taken with the scale as stored (rounded to f16),
- * which is a little nearer to the weight than with the unrounded one; ties go to even.
+ * q * d, with d = absmax / 127. The quotient here is taken with the scale as stored (rounded to
+ * f16), which is a little nearer to the weight than with the unrounded one; ties go to even.
  */
 #ifndef MODEL_NUMBER_TYPES_H
 #define MODEL_NUMBER_TYPES_H

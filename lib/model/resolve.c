@@ -56,15 +56,18 @@ enum status model_find(const char *name_or_path, char *out, size_t out_size, str
             return STATUS_OK;
         return error_set(err, STATUS_NOT_FOUND,
                          "there is no model file %s: give its path, or a name such as base after "
-                         "`make models`", name_or_path);
+                         "`make models`",
+                         name_or_path);
     }
     enum status st = cached_path(name_or_path, cached, sizeof(cached), err);
     if (st != STATUS_OK)
         return st;
     if (access(cached, F_OK) != 0)
-        return error_set(err, STATUS_NOT_FOUND,
-                         "there is no model '%s', neither here nor as %s: `make models` fetches base and "
-                         "tiny.en, tools/fetch_models.py the others", name_or_path, cached);
+        return error_set(
+            err, STATUS_NOT_FOUND,
+            "there is no model '%s', neither here nor as %s: `make models` fetches base and "
+            "tiny.en, tools/fetch_models.py the others",
+            name_or_path, cached);
     snprintf(out, out_size, "%s", cached);
     return STATUS_OK;
 }

@@ -5,16 +5,17 @@
 
 /* In the order of OpenAI's tokenizer; a vocabulary uses the first 99 or, with Cantonese, all. */
 static const char languages[WHISPER_LANGUAGES][4] = {
-    "en", "zh", "de", "es", "ru", "ko", "fr", "ja", "pt", "tr", "pl", "ca", "nl", "ar", "sv", "it",
-    "id", "hi", "fi", "vi", "he", "uk", "el", "ms", "cs", "ro", "da", "hu", "ta", "no", "th", "ur",
-    "hr", "bg", "lt", "la", "mi", "ml", "cy", "sk", "te", "fa", "lv", "bn", "sr", "az", "sl", "kn",
-    "et", "mk", "br", "eu", "is", "hy", "ne", "mn", "bs", "kk", "sq", "sw", "gl", "mr", "pa", "si",
-    "km", "sn", "yo", "so", "af", "oc", "ka", "be", "tg", "sd", "gu", "am", "yi", "lo", "uz", "fo",
-    "ht", "ps", "tk", "nn", "mt", "sa", "lb", "my", "bo", "tl", "mg", "as", "tt", "haw", "ln", "ha",
-    "ba", "jw", "su", "yue",
+    "en", "zh", "de", "es",  "ru", "ko", "fr", "ja", "pt", "tr",  "pl", "ca", "nl", "ar", "sv",
+    "it", "id", "hi", "fi",  "vi", "he", "uk", "el", "ms", "cs",  "ro", "da", "hu", "ta", "no",
+    "th", "ur", "hr", "bg",  "lt", "la", "mi", "ml", "cy", "sk",  "te", "fa", "lv", "bn", "sr",
+    "az", "sl", "kn", "et",  "mk", "br", "eu", "is", "hy", "ne",  "mn", "bs", "kk", "sq", "sw",
+    "gl", "mr", "pa", "si",  "km", "sn", "yo", "so", "af", "oc",  "ka", "be", "tg", "sd", "gu",
+    "am", "yi", "lo", "uz",  "fo", "ht", "ps", "tk", "nn", "mt",  "sa", "lb", "my", "bo", "tl",
+    "mg", "as", "tt", "haw", "ln", "ha", "ba", "jw", "su", "yue",
 };
 
-enum { AFTER_LANGUAGES = 6 };       /* translate, transcribe, startoflm, startofprev, nospeech, notimestamps */
+/* translate, transcribe, startoflm, startofprev, nospeech, notimestamps */
+enum { AFTER_LANGUAGES = 6 };
 
 enum status whisper_layout(struct model_description *d, int32_t end, struct error *err)
 {
@@ -45,8 +46,8 @@ enum status whisper_layout(struct model_description *d, int32_t end, struct erro
 bool whisper_special_text(const struct model_description *d, int32_t id,
                           char text[WHISPER_SPECIAL_TEXT_MAX])
 {
-    static const char *const after[AFTER_LANGUAGES] = {
-        "translate", "transcribe", "startoflm", "startofprev", "nospeech", "notimestamps"};
+    static const char *const after[AFTER_LANGUAGES] = {"translate",   "transcribe", "startoflm",
+                                                       "startofprev", "nospeech",   "notimestamps"};
     const struct special_tokens *s = &d->special;
     if (id < s->end || (uint32_t)id >= d->n_vocab)
         return false;
@@ -54,9 +55,10 @@ bool whisper_special_text(const struct model_description *d, int32_t id,
         int32_t steps = id - s->timestamp_begin;
         snprintf(text, WHISPER_SPECIAL_TEXT_MAX, "<|%d.%02d|>", steps / 50, steps % 50 * 2);
     } else {
-        const char *name = id == s->end ? "endoftext" : id == s->start ? "startoftranscript"
-                         : id < s->translate ? d->languages[id - s->language_begin]
-                         : after[id - s->translate];
+        const char *name = id == s->end        ? "endoftext"
+                           : id == s->start    ? "startoftranscript"
+                           : id < s->translate ? d->languages[id - s->language_begin]
+                                               : after[id - s->translate];
         snprintf(text, WHISPER_SPECIAL_TEXT_MAX, "<|%s|>", name);
     }
     return true;
@@ -80,10 +82,15 @@ void whisper_defaults(struct model_description *d)
 
 void whisper_guess_name(struct model_description *d)
 {
-    static const struct { uint32_t n_state, n_encoder, n_decoder; const char *name; } sizes[] = {
-        {384, 4, 4, "tiny"}, {512, 6, 6, "base"}, {768, 12, 12, "small"}, {1024, 24, 24, "medium"},
-        {1280, 32, 32, "large"}, {1280, 32, 4, "large-v3-turbo"},
-        {768, 12, 4, "distil-small"}, {1024, 24, 2, "distil-medium"}, {1280, 32, 2, "distil-large"},
+    static const struct {
+        uint32_t n_state, n_encoder, n_decoder;
+        const char *name;
+    } sizes[] = {
+        {384, 4, 4, "tiny"},           {512, 6, 6, "base"},
+        {768, 12, 12, "small"},        {1024, 24, 24, "medium"},
+        {1280, 32, 32, "large"},       {1280, 32, 4, "large-v3-turbo"},
+        {768, 12, 4, "distil-small"},  {1024, 24, 2, "distil-medium"},
+        {1280, 32, 2, "distil-large"},
     };
     snprintf(d->name, sizeof(d->name), "whisper");
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
@@ -108,8 +115,8 @@ static enum status check_stack(const struct stack_description *s, const char *na
         (uint64_t)s->n_heads * s->head_size != s->n_state)
         return error_set(err, STATUS_CORRUPT, "%s: %u heads of %u do not make %u states", name,
                          s->n_heads, s->head_size, s->n_state);
-    if (s->norm != NORM_LAYER || s->positions != POSITION_TABLE || s->activation != ACTIVATION_GELU ||
-        !(s->norm_eps > 0 && s->norm_eps < 1))
+    if (s->norm != NORM_LAYER || s->positions != POSITION_TABLE ||
+        s->activation != ACTIVATION_GELU || !(s->norm_eps > 0 && s->norm_eps < 1))
         return error_set(err, STATUS_UNSUPPORTED,
                          "%s: Whisper has LayerNorm, a position table and GELU", name);
     return STATUS_OK;

@@ -1,8 +1,9 @@
 /* The default list of tokens that are never sampled, for sources that bring none.
  *
- * Source: openai/whisper, Tokenizer.non_speech_tokens and DecodingTask._get_suppress_tokens: symbols
- * that annotate speech ("[", "((", "♪") with and without a space before them, where one token says them;
- * of the music symbols the first token in any case; and the special tokens that are no text.
+ * Source: openai/whisper, Tokenizer.non_speech_tokens and DecodingTask._get_suppress_tokens:
+ * symbols that annotate speech ("[", "((", "♪") with and without a space before them, where one
+ * token says them; of the music symbols the first token in any case; and the special tokens that
+ * are no text.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +13,10 @@
 #include "model/whisper.h"
 
 static const char *const symbols[] = {
-    "\"", "#", "(", ")", "*", "+", "/", ":", ";", "<", "=", ">", "@", "[", "\\", "]", "^", "_", "`",
-    "{", "|", "}", "~", "「", "」", "『", "』", "<<", ">>", "<<<", ">>>", "--", "---", "-(", "-[",
-    "('", "(\"", "((", "))", "(((", ")))", "[[", "]]", "{{", "}}", "♪♪", "♪♪♪",
+    "\"",  "#",  "(",  ")",   "*",   "+",   "/",   ":",  ";",   "<",  "=",   ">",
+    "@",   "[",  "\\", "]",   "^",   "_",   "`",   "{",  "|",   "}",  "~",   "「",
+    "」",  "『", "』", "<<",  ">>",  "<<<", ">>>", "--", "---", "-(", "-[",  "('",
+    "(\"", "((", "))", "(((", ")))", "[[",  "]]",  "{{", "}}",  "♪♪", "♪♪♪",
 };
 
 static const char *const music[] = {"♩", "♪", "♫", "♬", "♭", "♮", "♯"};
@@ -60,10 +62,11 @@ static int32_t find(const struct lookup *l, const void *bytes, size_t n)
     return -1;
 }
 
-/* First token of the byte-level encoding of a few bytes: merge the pair of lowest id until none is left. */
+/* First token of the byte-level encoding of a few bytes: merge the pair of lowest id until none is
+ * left. */
 static int32_t first_token(const struct lookup *l, const uint8_t *bytes, size_t n)
 {
-    size_t ends[SYMBOL_MAX + 1];            /* piece i is bytes [ends[i], ends[i + 1]) */
+    size_t ends[SYMBOL_MAX + 1]; /* piece i is bytes [ends[i], ends[i + 1]) */
     size_t n_pieces = n;
     SA_ASSERT(n <= SYMBOL_MAX);
     for (size_t i = 0; i <= n; i++)
@@ -134,8 +137,8 @@ void whisper_default_suppress(struct model_description *d, const struct token_te
         add_symbol(d, &l, symbols[i], false);
     for (size_t i = 0; i < ARRAY_LEN(music); i++)
         add_symbol(d, &l, music[i], true);
-    const int32_t special[] = {s->start, s->translate, s->transcribe, s->transcribe + 1, s->previous,
-                               s->no_speech};
+    const int32_t special[] = {s->start,          s->translate, s->transcribe,
+                               s->transcribe + 1, s->previous,  s->no_speech};
     for (size_t i = 0; i < ARRAY_LEN(special); i++)
         add(d, special[i]);
     sort_unique(d);

@@ -1,9 +1,9 @@
 /* The table of Whisper's weights: our name, the shape, and what the others call it.
  *
- * Shapes are written with letters: S states, F feed-forward, M mel bands, V vocabulary, P positions,
- * 3 the width of the convolutions. CTranslate2 joins query, key and value of self-attention to one linear
- * layer (parts 0, 1, 2 of 3), and key and value of cross-attention (parts 0 and 1 of 2); its key bias is
- * zero and not taken, since Whisper has none.
+ * Shapes are written with letters: S states, F feed-forward, M mel bands, V vocabulary, P
+ * positions, 3 the width of the convolutions. CTranslate2 joins query, key and value of
+ * self-attention to one linear layer (parts 0, 1, 2 of 3), and key and value of cross-attention
+ * (parts 0 and 1 of 2); its key bias is zero and not taken, since Whisper has none.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@ struct row {
     uint8_t part, n_parts;
     const char *hf;
     const char *ggml;
-    bool cross;                 /* only where the stack has cross-attention */
+    bool cross; /* only where the stack has cross-attention */
 };
 
 static const struct row encoder_first[] = {
@@ -38,8 +38,8 @@ static const struct row decoder_first[] = {
 };
 
 static const struct row layer[] = {
-    {"attn_norm.weight", "S", "self_attention/layer_norm/gamma", 0, 1, "self_attn_layer_norm.weight",
-     "attn_ln.weight", 0},
+    {"attn_norm.weight", "S", "self_attention/layer_norm/gamma", 0, 1,
+     "self_attn_layer_norm.weight", "attn_ln.weight", 0},
     {"attn_norm.bias", "S", "self_attention/layer_norm/beta", 0, 1, "self_attn_layer_norm.bias",
      "attn_ln.bias", 0},
     {"attn_q.weight", "SS", "self_attention/linear_0/weight", 0, 3, "self_attn.q_proj.weight",
@@ -132,9 +132,13 @@ static void source_name(const struct writer *w, const struct row *row, int layer
         [NAMING_GGML] = "%s.blocks.%d.%s",
     };
     static const char *const top_formats[] = {
-        [NAMING_CT2] = "%s/%s", [NAMING_HF] = "model.%s.%s", [NAMING_GGML] = "%s.%s",
+        [NAMING_CT2] = "%s/%s",
+        [NAMING_HF] = "model.%s.%s",
+        [NAMING_GGML] = "%s.%s",
     };
-    const char *tail = w->naming == NAMING_CT2 ? row->ct2 : w->naming == NAMING_HF ? row->hf : row->ggml;
+    const char *tail = w->naming == NAMING_CT2  ? row->ct2
+                       : w->naming == NAMING_HF ? row->hf
+                                                : row->ggml;
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
     if (layer_index < 0)
@@ -182,7 +186,8 @@ struct weight *whisper_weights(const struct model_description *d, enum weight_na
     size_t max = ARRAY_LEN(encoder_first) + ARRAY_LEN(encoder_last) + ARRAY_LEN(decoder_first) +
                  ARRAY_LEN(decoder_last) +
                  ((size_t)d->encoder.n_layers + d->decoder.n_layers) * ARRAY_LEN(layer);
-    struct writer w = {.description = d, .naming = naming, .out = calloc(max, sizeof(struct weight))};
+    struct writer w = {
+        .description = d, .naming = naming, .out = calloc(max, sizeof(struct weight))};
     if (!w.out)
         return NULL;
     w.stack = &d->encoder;
