@@ -25,7 +25,7 @@ BASE := -std=gnu11 -D_GNU_SOURCE -Ilib -I$(BUILD)/gen $(WARN) -fno-strict-aliasi
         -fstack-protector-strong
 OPT_release := -O2 -g
 OPT_debug := -O0 -g3 -DSPECASR_DEBUG=1
-OPT_asan := -O1 -g -fsanitize=address -fno-omit-frame-pointer
+OPT_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_ubsan := -O1 -g -fsanitize=undefined -fno-sanitize-recover=all
 OPT_tsan := -O1 -g -fsanitize=thread
 OPT_cov := -O0 -g --coverage
@@ -61,7 +61,7 @@ SUPPORT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help run test all build unit style models deps fuzz test-speech bench clean FORCE
+.PHONY: help run test all build unit test-programs style models deps fuzz test-speech bench clean FORCE
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -83,9 +83,14 @@ $(BUILD)/%.o: %.c $(BUILD)/flags | $(GEN_SRC)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(ISA_$(lastword $(subst _, ,$(basename $(notdir $<))))) -MMD -MP -c $< -o $@
 
-$(LIB): $(LIB_OBJ)
+# The list of objects is an input too: a file that was removed must leave the library.
+$(BUILD)/objects: FORCE
+	@mkdir -p $(@D)
+	@echo '$(LIB_OBJ)' | cmp -s - $@ || echo '$(LIB_OBJ)' >$@
+
+$(LIB): $(LIB_OBJ) $(BUILD)/objects
 	@rm -f $@
-	@$(AR) rcs $@ $^
+	@$(AR) rcs $@ $(LIB_OBJ)
 
 define PROGRAM_RULE
 $(BIN)/$(1): $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard $(1)/*.c))) $(LIB)
@@ -109,7 +114,9 @@ $(TESTS): $(BUILD)/%: $(BUILD)/%.o $(SUPPORT_OBJ) $(LIB)
 $(FUZZ_REPLAY): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tests/fuzz/replay.o $(LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-unit: build $(TESTS) $(FUZZ_REPLAY)
+test-programs: $(TESTS) $(FUZZ_REPLAY)
+
+unit: build test-programs
 	tools/run_tests.sh $(BUILD) $(TESTS) $(FUZZ_REPLAY)
 
 style:
@@ -128,7 +135,7 @@ all: deps
 run: all
 	tools/demo.sh $(BIN)
 
-test: deps
+test:
 	tools/test.sh
 
 test-speech: build models
