@@ -72,7 +72,7 @@ struct option_program {
     const char *version;
     const char *usage;                  /* after the name: "[options] FILE..." */
     const char *about;                  /* paragraphs separated by "\n\n"; teaches what it is for */
-    const char *examples;               /* lines, printed as they are; NULL: none */
+    const char *examples;               /* lines, printed with an indent; NULL: none */
     const struct option *options;
     size_t n_options;
     uint32_t positional_max;            /* 0: no free arguments */

@@ -122,6 +122,16 @@ static void print_paragraph(struct flow *flow, const char *text)
     flow_line(flow);
 }
 
+static void print_examples(FILE *out, const char *lines)
+{
+    fputs("\nExamples:\n", out);
+    while (*lines) {
+        int n = (int)strcspn(lines, "\n");
+        fprintf(out, "  %.*s\n", n, lines);
+        lines += n + (lines[n] == '\n');
+    }
+}
+
 void options_print_help(const struct options *options, FILE *out)
 {
     const struct option_program *program = options->program;
@@ -142,8 +152,7 @@ void options_print_help(const struct options *options, FILE *out)
     for (size_t i = 0; i < OPTION_BUILTIN_N; i++)
         print_option(&flow, &option_builtins[i]);
     if (program->examples)
-        fprintf(out, "\nExamples:\n%s%s", program->examples,
-                program->examples[strlen(program->examples) - 1] == '\n' ? "" : "\n");
+        print_examples(out, program->examples);
     char text[512];
     snprintf(text, sizeof(text),
              "Options can also stand in ${XDG_CONFIG_HOME:-~/.config}/specasr/%s.conf, one "

@@ -54,7 +54,7 @@ static const struct option_program program = {
     .usage = "[options] FILE...",
     .about = "Says what options do.\n\nA second paragraph that is long enough to be wrapped at the "
              "right margin of a terminal, whatever its width may be.",
-    .examples = "  probe --threads 4 a.flac",
+    .examples = "probe --threads 4 a.flac\nprobe -",
     .options = table,
     .n_options = ARRAY_LEN(table),
     .positional_max = 3,

@@ -254,7 +254,7 @@ static void help_teaches_within_the_width(void **state)
         assert_non_null(strstr(text, "\nSpeed:\n"));
         assert_non_null(strstr(text, "\n  -t, --threads N"));
         assert_non_null(strstr(text, "--[no-]timestamps"));
-        assert_non_null(strstr(text, "Examples:\n  probe --threads 4 a.flac\n"));
+        assert_non_null(strstr(text, "Examples:\n  probe --threads 4 a.flac\n  probe -\n"));
         assert_non_null(strstr(text, "Exit codes: 0 done"));
         free(text);
     }
