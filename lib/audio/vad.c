@@ -5,8 +5,8 @@
  *       -> bands over the noise's own bands    how flat: is it more than louder noise?
  *
  * Floor: the least smoothed energy of the last seconds (minimum statistics), at once downwards,
- * slowly upwards. Flatness: mean of the logarithm minus logarithm of the mean, in tens of dB; 0 is flat,
- * noise of the known colour stays above -0.2, voiced speech is far below.
+ * slowly upwards. Flatness: mean of the logarithm minus logarithm of the mean; 0 is flat, noise of
+ * the known colour stays above -0.2, voiced speech is far below.
  *
  *                    attack frames speech-like
  *       idle --------------------------------------> open     START at the first of them - pre-roll
@@ -196,7 +196,7 @@ static void learn_floor(struct noise_model *noise, double energy_db, double rise
     }
 }
 
-/* The noise's colour follows quiet frames; under loud ones it creeps: noise may have come to stay. */
+/* The noise's colour follows quiet frames; under loud ones it creeps: noise may come to stay. */
 static void learn_bands(struct noise_model *noise, const double bands[BANDS], bool loud)
 {
     for (uint32_t b = 0; b < BANDS; b++) {
@@ -326,6 +326,8 @@ void vad_finish(struct vad *vad, struct vad_event *event)
 uint64_t vad_settled(const struct vad *vad)
 {
     uint64_t now = vad->n_frames * FRAME;
+    if (vad->due.kind == VAD_START)     /* for the caller the next utterance has not begun */
+        return vad->due.sample;
     if (!vad->open) {
         uint64_t earliest = less(vad->run > 0 ? vad->run_start : now,
                                  samples_of(vad->options.pre_roll_ms));
@@ -339,5 +341,5 @@ uint64_t vad_settled(const struct vad *vad)
 
 bool vad_in_utterance(const struct vad *vad)
 {
-    return vad->open;
+    return vad->open && vad->due.kind == VAD_NONE;
 }
