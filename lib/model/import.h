@@ -1,7 +1,7 @@
 /* import.h: weights and vocabularies of others, read as a source for model_write.
  *
- *     CTranslate2 folder    model.bin (or model.bin.part1, ...), config.json, vocabulary.txt or .json
- *     Hugging Face folder   config.json, model.safetensors (or shards), vocab.json or tokenizer.json
+ *     CTranslate2 folder    model.bin (or model.bin.part1, ...), config.json, vocabulary.txt, .json
+ *     Hugging Face folder   config.json, model.safetensors (or shards), vocab.json, tokenizer.json
  *     whisper.cpp file      ggml-*.bin
  *
  * An importer says for each of our tensors where its elements lie in the source, in which type; all

@@ -21,7 +21,7 @@ enum norm_kind { NORM_LAYER, NORM_RMS };                   /* LayerNorm with bia
 enum position_kind { POSITION_TABLE, POSITION_ROTARY };    /* learned or sinusoidal table; RoPE */
 enum activation_kind { ACTIVATION_GELU, ACTIVATION_SWIGLU }; /* erf-GELU; SiLU(gate) * up */
 
-/* One transformer stack. Shapes: n_state = n_heads * head_size; queries n_heads, keys n_kv_heads. */
+/* One transformer stack: n_state = n_heads * head_size; queries have n_heads, keys n_kv_heads. */
 struct stack_description {
     uint32_t n_layers;
     uint32_t n_state;
@@ -29,7 +29,7 @@ struct stack_description {
     uint32_t n_kv_heads;
     uint32_t head_size;
     uint32_t n_ff;
-    uint32_t n_positions;       /* longest sequence: 1,500 in Whisper's encoder, 448 in its decoder */
+    uint32_t n_positions;       /* longest sequence: 1,500 (Whisper's encoder), 448 (decoder) */
     enum norm_kind norm;
     float norm_eps;
     enum position_kind positions;
@@ -105,14 +105,14 @@ struct tensor_info {
 };
 
 /* Looks a tensor up and checks its shape (a 0 in `shape` means any); out may be NULL. The first
- * failure sticks in *err (required): once err->code is set, later calls do nothing and return false,
- * so that a binder can ask for everything and look at the error once. */
+ * failure sticks in *err (required): once err->code is set, later calls do nothing and return
+ * false, so that a binder can ask for everything and look at the error once. */
 bool model_tensor(const struct model *model, const char *name, uint32_t n_dims,
                   const uint64_t *shape, struct tensor_info *out, struct error *err);
 
-/* Reads bytes [offset, offset + n) of a tensor as they lie in the file (row-major, f16 little endian,
- * q8_0 as GGUF blocks: f16 scale and 32 int8). Each part of the file is checked against its hash the
- * first time it is read: STATUS_CORRUPT for a damaged one. Safe from several threads at once. */
+/* Reads bytes [offset, offset + n) of a tensor as they lie in the file (row-major, f16 little
+ * endian, q8_0 as GGUF blocks: f16 scale and 32 int8). Each part of the file is checked against its
+ * hash the first time it is read: STATUS_CORRUPT for a damaged one. Any thread may read. */
 MUST_CHECK enum status model_read(const struct model *model, const char *name, uint64_t offset,
                                   void *dst, size_t n, struct error *err);
 
