@@ -2,7 +2,8 @@
  *
  * A draft grew from n_prefix decided tokens of (window, attempt). While it travelled the target may
  * have decided more: spec_draft_walk goes along those. The trunk is the path of first children;
- * other nodes are side branches (a second choice is a leaf beside the trunk). / */
+ * other nodes are side branches (a second choice is a leaf beside the trunk).
+ */
 #ifndef SPEC_DRAFT_H
 #define SPEC_DRAFT_H
 

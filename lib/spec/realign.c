@@ -6,7 +6,7 @@
 #include "spec/realign_int.h"
 
 const struct realign_numbers realign_numbers = {
-    .surest = 0.98f,
+    .surest = 0.99f,
     .skip = 0.25f,
     .replace = 0.55f,
     .insert = 0.20f,
@@ -14,6 +14,10 @@ const struct realign_numbers realign_numbers = {
     .skip_more = 0.20f,
     .jump = 0.03f,
 };
+
+/* A model spreads its probability over many times and yet often picks the one that another model
+ * picks: a round one, or one at a pause. So a time's confidence says little. */
+static const float time_rate = 0.50f;
 
 /* A timestamp that stands for another one emits with a probability that falls by half for each so
  * many steps of 20 ms of difference; an unknown token is this likely, whatever it is. */
@@ -44,28 +48,30 @@ void spec_source_clear(struct spec_source *source)
 float realign_rate(const struct spec_source *source, const struct spec_realign *how, uint32_t j)
 {
     float rate = source->confidence[j];
-    if (how->calibration)
+    if (realign_is_time(how, source->token[j]))
+        rate = time_rate + (1.0f - time_rate) * rate;
+    else if (how->calibration)
         rate = spec_calibration_rate(how->calibration, rate);
     return fminf(rate, realign_numbers.surest);
 }
 
-void realign_masses(const struct spec_source *source, const struct spec_realign *how,
-                    float agree[SPEC_NODES_MAX + 1], float apart[SPEC_NODES_MAX + 1])
+void realign_apart(const struct spec_source *source, const struct spec_realign *how,
+                   bool from_agree, float apart[SPEC_NODES_MAX + 1])
 {
     const struct realign_numbers *p = &realign_numbers;
-    float skipped = 0.0f;
     float lost = 0.0f;
     for (uint32_t j = 0; j <= source->n; j++)
         lost += source->apart[j];
     float jumped = lost * p->jump / (float)(source->n + 1);
+    float skipped = 0.0f;
     for (uint32_t j = 0; j <= source->n; j++) {
-        agree[j] = source->agree[j];
         apart[j] = source->apart[j] * (1.0f - p->jump) + jumped + skipped;
         if (j == source->n)
             break;
-        float error = 1.0f - realign_rate(source, how, j);
-        skipped = agree[j] * error * p->skip + apart[j] * p->skip_more;
-        apart[j] *= 1.0f - p->skip_more;
+        skipped = apart[j] * p->skip_more;
+        apart[j] -= skipped;
+        if (from_agree)
+            skipped += source->agree[j] * (1.0f - realign_rate(source, how, j)) * p->skip;
     }
 }
 
@@ -86,19 +92,19 @@ static float likeness(const struct spec_source *source, const struct spec_realig
 static void forward(struct spec_source *source, const struct spec_realign *how, int32_t decided)
 {
     const struct realign_numbers *p = &realign_numbers;
-    float agree[SPEC_NODES_MAX + 1];
     float apart[SPEC_NODES_MAX + 1];
-    realign_masses(source, how, agree, apart);
+    realign_apart(source, how, true, apart);
     float sum = 0.0f;
     float matched = 0.0f;  /* flows from j - 1 to j */
     float replaced = 0.0f;
     for (uint32_t j = 0; j <= source->n; j++) {
         float rate = j < source->n ? realign_rate(source, how, j) : 0.0f;
         float same = j < source->n ? likeness(source, how, j, decided) : 0.0f;
-        float error = any_token * (agree[j] * (1.0f - rate) + apart[j] * (1.0f - p->leave));
+        float agree = source->agree[j];
+        float error = any_token * (agree * (1.0f - rate) + apart[j] * (1.0f - p->leave));
         source->agree[j] = matched;
         source->apart[j] = replaced + error * p->insert;
-        matched = same * (agree[j] * rate + apart[j] * p->leave);
+        matched = same * (agree * rate + apart[j] * p->leave);
         replaced = error * p->replace;
         sum += source->agree[j] + source->apart[j];
     }
@@ -113,7 +119,7 @@ static void follow_one(struct spec_source *source, const struct spec_realign *ho
     struct spec_place best;
     bool known = spec_source_places(source, how, 1, &best) == 1 && best.probability > 0.9f &&
                  best.agrees && best.at < source->n;
-    if (known && how->calibration)
+    if (known && how->calibration && !realign_is_time(how, source->token[best.at]))
         spec_calibration_observe(how->calibration, source->confidence[best.at],
                                  source->token[best.at] == decided);
     source->n_agreed = known && source->token[best.at] == decided ? source->n_agreed + 1 : 0;
@@ -188,13 +194,13 @@ bool spec_source_load(struct spec_source *source, const struct spec_realign *how
 uint32_t spec_source_places(const struct spec_source *source, const struct spec_realign *how,
                             uint32_t n_max, struct spec_place *places)
 {
-    float agree[SPEC_NODES_MAX + 1];
     float apart[SPEC_NODES_MAX + 1];
-    realign_masses(source, how, agree, apart);
+    realign_apart(source, how, true, apart);
     uint32_t n = 0;
     for (uint32_t j = 0; j <= source->n; j++) {
         float lost = apart[j] * realign_numbers.leave;
-        struct spec_place place = {j, agree[j] + lost, agree[j] >= lost};
+        float agree = source->agree[j];
+        struct spec_place place = {j, agree + lost, agree >= lost};
         if (place.probability < 1e-4f)
             continue;
         uint32_t at = n < n_max ? n++ : n_max;

@@ -102,6 +102,13 @@ struct spec_caps {
 void spec_propose(const struct spec_source *source, const struct spec_realign *how,
                   struct spec_caps caps, struct spec_tree *tree);
 
+/* The same from several drafts, the newest first: it is believed most (two thirds, then two thirds
+ * of the rest). Where they agree their probabilities add up; where the newest has not grown as far
+ * as an older one, that one goes on. Sources that are not useful should be left out. */
+void spec_propose_from(const struct spec_source *const *sources, uint32_t n_sources,
+                       const struct spec_realign *how, struct spec_caps caps,
+                       struct spec_tree *tree);
+
 /* Is there anything left to propose? False: used up, or lost beyond hope; draft anew or step
  * plainly. */
 bool spec_source_useful(const struct spec_source *source);

@@ -14,8 +14,9 @@
  *
  * The probabilities are of a kind that holds for any recogniser: errors are short, a replaced word
  * is more common than a lost or an added one. They were set on the development speech in round
- * figures; the result changes by under 2 % when any of them is changed by half
- * (tools/simulate_spec.py). / */
+ * figures; the passes change by under 2 % when any one is halved or half as much again
+ * (bench/spec_simulate).
+ */
 #ifndef SPEC_REALIGN_INT_H
 #define SPEC_REALIGN_INT_H
 
@@ -35,10 +36,11 @@ extern const struct realign_numbers realign_numbers;
 /* Acceptance rate of trunk token j. */
 float realign_rate(const struct spec_source *source, const struct spec_realign *how, uint32_t j);
 
-/* The masses before the next decided token: AGREE at j, and APART at j after any skips. They sum to
- * at most 1 over both; j = n stands behind the last draft token. */
-void realign_masses(const struct spec_source *source, const struct spec_realign *how,
-                    float agree[SPEC_NODES_MAX + 1], float apart[SPEC_NODES_MAX + 1]);
+/* The mass of APART at each place before the next decided token, after jumps and skips.
+ * `from_agree`: skips that leave AGREE are in it too (who guesses those errors leaves them out).
+ * Place n is behind the last draft token. */
+void realign_apart(const struct spec_source *source, const struct spec_realign *how,
+                   bool from_agree, float apart[SPEC_NODES_MAX + 1]);
 
 static inline bool realign_is_time(const struct spec_realign *how, int32_t token)
 {

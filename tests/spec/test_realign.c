@@ -196,6 +196,27 @@ static void format_is_guessed_where_the_vocabulary_is_known(void **state)
     assert_int_equal(foreseen(&tree, other_mark, 5), 5);
 }
 
+static void drafts_that_agree_are_one_path_and_the_longer_goes_on(void **state)
+{
+    (void)state;
+    static const int32_t fresh_trunk[] = {10, 11, 50, 13};
+    const int32_t along_fresh[] = {10, 11, 50, 13};
+    const int32_t along_old[] = {10, 11, 12, 13, 14, 15, 16};
+    struct spec_realign how = spec_realign_default(END, -1);
+    struct spec_source fresh = load(&how, fresh_trunk, 4);
+    struct spec_source old = count_up(&how);
+    const struct spec_source *const both[] = {&fresh, &old};
+    struct spec_tree tree;
+    spec_propose_from(both, 2, &how, wide, &tree);
+    assert_int_equal(foreseen(&tree, along_fresh, 4), 4);
+    assert_int_equal(foreseen(&tree, along_old, 7), 7);
+    assert_int_equal(tree.node[0].token, 10);
+    assert_true(tree.node[0].confidence > 0.85f);
+    assert_int_equal(tree.node[2].token, 50); /* the newest is believed more */
+    spec_propose_from(both, 0, &how, wide, &tree);
+    assert_int_equal(tree.n, 0);
+}
+
 static void a_used_up_draft_proposes_nothing(void **state)
 {
     (void)state;
@@ -324,6 +345,7 @@ int main(void)
         cmocka_unit_test(a_wrong_time_alone_is_no_mismatch),
         cmocka_unit_test(times_nearby_are_side_branches),
         cmocka_unit_test(format_is_guessed_where_the_vocabulary_is_known),
+        cmocka_unit_test(drafts_that_agree_are_one_path_and_the_longer_goes_on),
         cmocka_unit_test(a_used_up_draft_proposes_nothing),
         cmocka_unit_test(a_draft_of_an_unknown_prefix_is_not_loaded),
         cmocka_unit_test(any_draft_and_any_text_give_valid_proposals),
