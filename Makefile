@@ -34,7 +34,7 @@ $(error MODE=$(MODE) is unknown: use release, debug, asan, ubsan, tsan or cov)
 endif
 CFLAGS += $(BASE) $(OPT_$(MODE))
 LDFLAGS += $(OPT_$(MODE))
-LDLIBS := -lgrpc -lgpr -lprotobuf-c -lopenblas -lsndfile -lsamplerate -lcjson -lutf8proc -lxxhash -lpthread -lm
+LDLIBS := -lgrpc -lgpr -lprotobuf-c -lopenblas -lsndfile -lsamplerate -lcjson -lutf8proc -lxxhash -lz -lpthread -lm
 
 # Kernel files name their instruction set: lib/kernels/*_avx2.c and so on (run-time choice in dispatch.c).
 ISA_avx2 := -mavx2 -mfma -mf16c -O3

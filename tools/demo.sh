@@ -38,7 +38,7 @@ echo "target_node (Whisper base) is listening on $address; draft_node (Whisper t
 echo
 
 rc=0
-"$bin/draft_node" --no-config --target "$address" --model tiny.en --language en --check "${files[@]}" || rc=$?
+"$bin/draft_node" --no-config --target "$address" --model tiny.en --language en --check --summary "${files[@]}" || rc=$?
 
 kill -TERM "$target"
 end=0

@@ -62,7 +62,7 @@ struct option {
     const char *initial;                /* default as text; NULL: zero, NULL or not given */
     const char *const *choices;         /* OPTION_CHOICE: names, ended by NULL */
     const char *value_name;             /* "N", "FILE"; NULL: from the type */
-    const char *group;                  /* heading in --help; options of a group stand together */
+    const char *group;                  /* heading in --help; its options are shown together */
     const char *help;                   /* one or more sentences; wrapped at the terminal's width */
 };
 

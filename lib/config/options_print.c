@@ -122,6 +122,15 @@ static void print_paragraph(struct flow *flow, const char *text)
     flow_line(flow);
 }
 
+/* Groups come in the order in which the table names them first. */
+static bool begins_group(const struct option_program *program, size_t index)
+{
+    for (size_t i = 0; i < index; i++)
+        if (strcmp(program->options[i].group, program->options[index].group) == 0)
+            return false;
+    return true;
+}
+
 static void print_examples(FILE *out, const char *lines)
 {
     fputs("\nExamples:\n", out);
@@ -140,13 +149,13 @@ void options_print_help(const struct options *options, FILE *out)
     struct flow flow = {.out = out, .width = columns - 1};
     fprintf(out, "Usage: %s %s\n\n", program->name, program->usage);
     print_paragraph(&flow, program->about);
-    const char *group = NULL;
     for (size_t i = 0; i < program->n_options; i++) {
-        const struct option *option = &program->options[i];
-        if (!group || strcmp(group, option->group) != 0)
-            print_heading(&flow, option->group);
-        group = option->group;
-        print_option(&flow, option);
+        if (!begins_group(program, i))
+            continue;
+        print_heading(&flow, program->options[i].group);
+        for (size_t j = i; j < program->n_options; j++)
+            if (strcmp(program->options[j].group, program->options[i].group) == 0)
+                print_option(&flow, &program->options[j]);
     }
     print_heading(&flow, "General");
     for (size_t i = 0; i < OPTION_BUILTIN_N; i++)
@@ -190,27 +199,33 @@ static void print_origin(const struct options *options, const struct option_entr
         fputs(entry->origin == ORIGIN_COMMAND_LINE ? "  # command line\n" : "  # default\n", out);
 }
 
+static void print_setting(const struct options *options, size_t index, FILE *out)
+{
+    const struct option *option = &options->program->options[index];
+    const struct option_entry *entry = &options->entries[index];
+    const char *text = entry->text ? entry->text : option->initial;
+    if (!text && option->type == OPTION_BOOL)
+        text = "no";
+    if (!text) {
+        fprintf(out, "# %s =  (not given)\n", option->name);
+        return;
+    }
+    fprintf(out, "%s = ", option->name);
+    print_value(text, out);
+    print_origin(options, entry, out);
+}
+
 void options_print_config(const struct options *options, FILE *out)
 {
     const struct option_program *program = options->program;
     fprintf(out, "# %s %s\n", program->name, program->version);
-    const char *group = NULL;
     for (size_t i = 0; i < program->n_options; i++) {
-        const struct option *option = &program->options[i];
-        const struct option_entry *entry = &options->entries[i];
-        if (!group || strcmp(group, option->group) != 0)
-            fprintf(out, "\n# %s\n", option->group);
-        group = option->group;
-        const char *text = entry->text ? entry->text : option->initial;
-        if (!text && option->type == OPTION_BOOL)
-            text = "no";
-        if (!text) {
-            fprintf(out, "# %s =  (not given)\n", option->name);
+        if (!begins_group(program, i))
             continue;
-        }
-        fprintf(out, "%s = ", option->name);
-        print_value(text, out);
-        print_origin(options, entry, out);
+        fprintf(out, "\n# %s\n", program->options[i].group);
+        for (size_t j = i; j < program->n_options; j++)
+            if (strcmp(program->options[j].group, program->options[i].group) == 0)
+                print_setting(options, j, out);
     }
 }
 

@@ -45,7 +45,7 @@ static const struct option table[] = {
     {.name = "cache", .type = OPTION_SIZE, .min = 1024, .max = 1e12, .initial = "64M",
      .offset = offsetof(struct values, cache), .group = "Network", .help = "Cache."},
     {.name = "deadline", .type = OPTION_DURATION, .min = 0.001, .max = 3600, .initial = "5s",
-     .offset = offsetof(struct values, deadline), .group = "Network", .help = "Deadline."},
+     .offset = offsetof(struct values, deadline), .group = "Speed", .help = "Deadline."},
 };
 
 static const struct option_program program = {

@@ -252,6 +252,8 @@ static void help_teaches_within_the_width(void **state)
             assert_non_null(strstr(text, table[i].name));
         assert_non_null(strstr(text, "Usage: probe [options] FILE...\n"));
         assert_non_null(strstr(text, "\nSpeed:\n"));
+        assert_null(strstr(strstr(text, "\nSpeed:\n") + 1, "\nSpeed:\n"));
+        assert_true(strstr(text, "--deadline") < strstr(text, "\nText:\n"));
         assert_non_null(strstr(text, "\n  -t, --threads N"));
         assert_non_null(strstr(text, "--[no-]timestamps"));
         assert_non_null(strstr(text, "Examples:\n  probe --threads 4 a.flac\n  probe -\n"));
