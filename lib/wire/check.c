@@ -159,6 +159,7 @@ const char *wire_problem_decided(const struct wire_frame *frame)
 
 static const char *problem_in_segments(const struct wire_window_final *final)
 {
+    size_t n_text = strlen(final->text);
     if (final->n_segments > WIRE_SEGMENTS_MAX)
         return "too many segments";
     for (uint32_t i = 0; i < final->n_segments; i++) {
@@ -167,6 +168,8 @@ static const char *problem_in_segments(const struct wire_window_final *final)
             return "a segment ends before it starts";
         if (s->first_token > final->n_tokens || s->n_tokens > final->n_tokens - s->first_token)
             return "a segment's tokens are not the window's";
+        if (s->first_byte > n_text || s->n_bytes > n_text - s->first_byte)
+            return "a segment's text is not the window's";
     }
     return NULL;
 }

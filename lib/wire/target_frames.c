@@ -154,6 +154,8 @@ static enum status pack_window_final(const struct wire_frame *frame, struct wire
         segment[i].end = final->segments[i].end;
         segment[i].first_token = final->segments[i].first_token;
         segment[i].n_tokens = final->segments[i].n_tokens;
+        segment[i].first_byte = final->segments[i].first_byte;
+        segment[i].n_bytes = final->segments[i].n_bytes;
         segments[i] = &segment[i];
     }
     m.n_segments = final->n_segments;
@@ -186,6 +188,8 @@ static enum status read_segments(const Specasr__V1__WindowFinal *m, struct wire_
             .end = m->segments[i]->end,
             .first_token = m->segments[i]->first_token,
             .n_tokens = m->segments[i]->n_tokens,
+            .first_byte = m->segments[i]->first_byte,
+            .n_bytes = m->segments[i]->n_bytes,
         };
     final->n_segments = (uint32_t)m->n_segments;
     return STATUS_OK;

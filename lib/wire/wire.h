@@ -147,6 +147,7 @@ struct wire_decided {
 struct wire_segment {
     uint64_t start, end;                /* samples in the utterance */
     uint32_t first_token, n_tokens;     /* slice of the window's tokens */
+    uint32_t first_byte, n_bytes;       /* slice of the window's text */
 };
 
 struct wire_window_stats {

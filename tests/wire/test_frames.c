@@ -1,6 +1,6 @@
-/* Frames, as properties over random valid frames of every kind: a frame comes back exactly as it was
- * packed; a damaged one is refused or is itself a valid frame. `test_frames --corpus FOLDER` writes the
- * seeds of tests/fuzz/corpus/wire. */
+/* Frames, as properties over random valid frames of every kind: a frame comes back exactly as it
+ * was packed; a damaged one is refused or is itself a valid frame. `test_frames --corpus FOLDER`
+ * writes the seeds of tests/fuzz/corpus/wire. */
 #include "../support/support.h"
 
 #include <stdio.h>
@@ -168,6 +168,8 @@ static void random_segments(uint64_t *seed, struct wire_window_final *final)
         s->end = s->start + any_sample(seed) / 2;
         s->first_token = below(seed, final->n_tokens + 1);
         s->n_tokens = below(seed, final->n_tokens - s->first_token + 1);
+        s->first_byte = below(seed, (uint32_t)strlen(final->text) + 1);
+        s->n_bytes = below(seed, (uint32_t)strlen(final->text) - s->first_byte + 1);
     }
 }
 
@@ -180,9 +182,9 @@ static void random_window_final(uint64_t *seed, struct wire_window_final *final)
     final->window_start = any_sample(seed) / 2;
     final->next_start = final->window_start + any_sample(seed) / 2;
     final->n_tokens = random_tokens(seed, final->tokens, below(seed, WIRE_TOKENS_MAX + 1));
-    random_segments(seed, final);
     final->text = allocate(capacity, 1);
     random_text(seed, final->text, capacity, 0);
+    random_segments(seed, final);
     final->digest = wire_hash(final->tokens, final->n_tokens);
     final->n_prompt = random_tokens(seed, final->prompt, below(seed, WIRE_PROMPT_MAX + 1));
     random_text(seed, final->language, sizeof(final->language), 0);
