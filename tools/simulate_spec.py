@@ -4,11 +4,12 @@
         TARGET.jsonl TARGET_VOCABULARY DRAFT.jsonl DRAFT_VOCABULARY OUT
 
 The .jsonl files have a line per utterance with "id", "set", "tokens" (the last may be the end
-token); the draft's may also have "confidence", "second" and "second_confidence", a value per token. The
-vocabularies are CTranslate2's vocabulary.txt (a token per line in byte-level spelling) of a
-multilingual target (end token 50257) and an English-only draft (end token 50256). Draft text
-becomes target tokens by byte-level BPE by rank, each stretch between two timestamps by itself; timestamps
-are mapped by their time. Confidence of a target token: the least of the draft tokens it overlaps.
+token); the draft's may also have "confidence", "second" and "second_confidence", a value per
+token. The vocabularies are CTranslate2's vocabulary.txt (a token per line in byte-level spelling)
+of a multilingual target (end token 50257) and an English-only draft (end token 50256). Draft text
+becomes target tokens by byte-level BPE by rank, each stretch between two timestamps by itself;
+timestamps are mapped by their time. Confidence of a target token: the least of the draft tokens
+that it overlaps.
 """
 import json
 import re

@@ -14,7 +14,7 @@
  *
  * The probabilities are of a kind that holds for any recogniser: errors are short, a replaced word
  * is more common than a lost or an added one. They were set on the development speech in round
- * figures; the passes change by under 2 % when any one is halved or half as much again
+ * figures; the passes change by under 3 % when any one is halved or half as much again
  * (bench/spec_simulate).
  */
 #ifndef SPEC_REALIGN_INT_H
