@@ -34,8 +34,8 @@ struct q8_rows {
 };
 
 /* Bytes for n_rows rows of n (a multiple of 32), and the three arrays laid out in memory of that
- * size, which is borrowed and must be 64-byte aligned. Row r of the three is at r * n, r * (n / 32),
- * r * (n / 32). */
+ * size, which is borrowed and must be 64-byte aligned. Row r of the three is at r * n,
+ * r * (n / 32), r * (n / 32). */
 size_t q8_rows_bytes(size_t n_rows, size_t n);
 struct q8_rows q8_rows_at(void *memory, size_t n_rows, size_t n);
 
