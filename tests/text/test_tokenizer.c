@@ -22,7 +22,8 @@ static void check_ids(const char *words, const char *text, const int32_t *expect
     tokenizer_free(&t);
 }
 #define IDS(...) ((const int32_t[]){__VA_ARGS__})
-#define CHECK(words, text, ...) check_ids(words, text, IDS(__VA_ARGS__), ARRAY_LEN(IDS(__VA_ARGS__)))
+#define CHECK(words, text, ...) \
+    check_ids(words, text, IDS(__VA_ARGS__), ARRAY_LEN(IDS(__VA_ARGS__)))
 
 static void lowest_id_is_merged_first(void **state)
 {
