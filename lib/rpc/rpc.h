@@ -47,7 +47,7 @@ struct rpc_handler {
     void (*on_message)(struct rpc_call *call, const uint8_t *data, size_t size);
     /* Server only: the client half-closed. */
     void (*on_eof)(struct rpc_call *call);
-    /* Server only: it is being stopped; finish within the grace time. */
+    /* Server only: it is being stopped; finish within the grace time. NULL: finishes at once. */
     void (*on_drain)(struct rpc_call *call);
     /* One message left the queue; `queued_bytes` are still there. */
     void (*on_sent)(struct rpc_call *call, size_t queued_bytes);

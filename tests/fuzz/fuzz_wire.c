@@ -1,5 +1,6 @@
 /* Every message of lib/wire. The first byte says which reader: 0 client frame, 1 target frame,
- * 2 vocabulary, 3 vocabulary request. What is accepted must pack, and the packed bytes must be stable. */
+ * 2 vocabulary, 3 vocabulary request. What is accepted must pack, and the packed bytes must be
+ * stable. */
 #include <stdlib.h>
 #include <string.h>
 

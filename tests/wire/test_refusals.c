@@ -1,5 +1,5 @@
-/* What a peer may not send, one rule at a time: built with protobuf-c directly, since our own packer
- * would refuse to make it. */
+/* What a peer may not send, one rule at a time: built with protobuf-c directly, since our own
+ * packer would refuse to make it. */
 #include "../support/support.h"
 
 #include <math.h>

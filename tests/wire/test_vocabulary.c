@@ -1,4 +1,5 @@
-/* The vocabulary message: whole vocabularies come back exactly; damaged ones are refused or valid. */
+/* The vocabulary message: whole vocabularies come back exactly; damaged ones are refused or
+ * valid. */
 #include "../support/support.h"
 
 #include <stdlib.h>

@@ -1,0 +1,129 @@
+/* link.h: the gRPC implementation, private to its files.
+ *
+ * One completion queue and one thread per server and per client. All callbacks run there.
+ * Everything that is started on a call is started under the call's lock, while `ended` is false
+ * (after the end the core aborts on misuse), and holds a bit in `in_flight` until its tag comes
+ * back:
+ *
+ *   START  initial metadata out          OPEN   initial metadata in (client)
+ *   SEND   one message out               RECV   one message in
+ *   CLOSE  half-close, or the status out END    the status in (client), or the end seen (server)
+ *
+ * END is started first and comes last or nearly so; when it has come and nothing is in flight,
+ * on_done runs and the core's call is let go. Out-pointers live in the call, which a reference of
+ * the implementation keeps until then.
+ */
+#ifndef RPC_LINK_H
+#define RPC_LINK_H
+
+#include <grpc/grpc.h>
+#include <grpc/grpc_security.h>
+#include <pthread.h>
+
+#include "rpc/rpc_int.h"
+
+enum link_op { OP_START, OP_OPEN, OP_SEND, OP_RECV, OP_CLOSE, OP_END, OP_CALL_N,
+               OP_ACCEPT = OP_CALL_N, OP_SHUTDOWN };
+
+struct link_call;
+
+struct link_tag {
+    struct link_call *call;             /* NULL: the tag belongs to the server */
+    enum link_op op;
+};
+
+/* A completion queue, its thread, and the calls that live on it. */
+struct link_loop {
+    grpc_completion_queue *queue;
+    pthread_t thread;
+    pthread_mutex_t lock;               /* of the list; taken before a call's lock */
+    pthread_cond_t changed;             /* CLOCK_MONOTONIC; the list or `shut_down` changed */
+    struct link_call *calls;
+    uint32_t n_calls;
+    bool shut_down;                     /* server: OP_SHUTDOWN has come */
+    struct link_server *server;         /* who gets tags without a call */
+};
+
+struct link_call {
+    struct rpc_call base;
+    struct link_loop *loop;
+    struct link_call *next, **link;     /* in loop->calls, under loop->lock */
+    struct link_tag tags[OP_CALL_N];
+    char *target;                       /* client: for texts */
+    uint64_t connect_by_us;             /* client: the server must have accepted by then */
+    uint32_t connect_ms;
+
+    pthread_mutex_t lock;               /* of everything below */
+    grpc_call *core;                    /* NULL before and after */
+    struct rpc_outbox outbox;           /* the first message is the one in flight */
+    unsigned in_flight;                 /* bits of enum link_op */
+    bool started, opened, held, closing, closed, cancelled, ended, drained;
+    enum status finish_code;
+    char finish_text[RPC_TEXT_MAX];
+
+    /* what the core writes to */
+    grpc_metadata_array initial, trailing;
+    grpc_byte_buffer *incoming;
+    grpc_status_code status;
+    grpc_slice details;
+    const char *core_error;
+    int was_cancelled;
+};
+
+/* ---- link_loop.c ---- */
+
+/* grpc_init with our log function; each is undone by one rpc_grpc_shutdown. */
+void rpc_grpc_init(void);
+void rpc_grpc_shutdown(void);
+
+/* The last error that the core logged on this thread since the given call; "" if none. */
+void rpc_grpc_forget_errors(void);
+const char *rpc_grpc_last_error(void);
+
+enum status link_loop_init(struct link_loop *loop, struct link_server *server, struct error *err);
+enum status link_loop_start(struct link_loop *loop, struct error *err);
+bool link_loop_is_here(const struct link_loop *loop);
+
+/* Waits until there are no calls (and, for a server, the core is shut down) or deadline_us on the
+ * monotonic clock (0: forever); false when the time is over. */
+bool link_loop_wait(struct link_loop *loop, uint64_t deadline_us);
+
+/* No call may be left. Joins the thread when it was started. */
+void link_loop_release(struct link_loop *loop, bool started);
+void link_loop_add(struct link_loop *loop, struct link_call *call);
+void link_loop_remove(struct link_loop *loop, struct link_call *call);
+
+uint64_t link_now_us(void);
+
+/* ---- link_call.c ---- */
+
+/* One reference, the implementation's; the core's call is taken over on success of
+ * link_call_begin. */
+struct link_call *link_call_new(struct link_loop *loop, const struct rpc_limits *limits,
+                                const char *method, const char *peer);
+
+/* Starts END, START and RECV (and OPEN on a client) with the caller's metadata. */
+void link_call_begin(struct link_call *call, grpc_call *core, const struct rpc_metadata *metadata,
+                     size_t n_metadata);
+
+/* An event of the completion queue. */
+void link_call_event(struct link_call *call, enum link_op op, bool success);
+
+/* On the loop's thread: gives on_drain once. */
+void link_call_drain(struct link_call *call);
+
+/* On the loop's thread: a client call that was not accepted in time is cancelled. */
+void link_call_check_time(struct link_call *call, uint64_t now_us);
+
+/* ---- link_server.c ---- */
+
+void link_server_event(struct link_server *server, enum link_op op, bool success);
+
+/* ---- link_tls.c ---- */
+
+enum status rpc_tls_server(const struct rpc_tls *tls, grpc_server_credentials **out,
+                           struct error *err);
+enum status rpc_tls_client(const struct rpc_tls *tls, grpc_channel_credentials **out,
+                           struct error *err);
+
+#endif

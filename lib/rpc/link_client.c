@@ -1,0 +1,158 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include <grpc/slice.h>
+#include <grpc/support/time.h>
+
+#include "rpc/link.h"
+
+struct link_client {
+    struct rpc_client base;
+    struct link_loop loop;
+    grpc_channel *channel;
+    bool started;
+};
+
+static enum status client_open(struct rpc_client *base, const struct rpc_open_options *options,
+                               struct rpc_call **out, struct error *err)
+{
+    struct link_client *client = (struct link_client *)base;
+    struct link_call *call = link_call_new(&client->loop, &base->limits, options->method,
+                                           base->target);
+    if (call)
+        call->target = strdup(base->target);
+    if (!call || !call->target) {
+        if (call)
+            rpc_unref(&call->base);
+        return error_set(err, STATUS_NO_MEMORY, "no memory for a call");
+    }
+    call->base.handler = options->handler;
+    rpc_set_user(&call->base, options->user);
+    call->connect_by_us = link_now_us() + base->connect_ms * 1000ull;
+    gpr_timespec deadline = gpr_inf_future(GPR_CLOCK_MONOTONIC);
+    if (options->deadline_ms)
+        deadline = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                                gpr_time_from_millis(options->deadline_ms, GPR_TIMESPAN));
+    grpc_slice method = grpc_slice_from_copied_string(options->method);
+    grpc_call *core = grpc_channel_create_call(client->channel, NULL, 0, client->loop.queue, method,
+                                               NULL, deadline, NULL);
+    grpc_slice_unref(method);
+    *out = rpc_ref(&call->base);
+    link_loop_add(&client->loop, call);
+    link_call_begin(call, core, options->metadata, options->n_metadata);
+    return STATUS_OK;
+}
+
+/* Takes one living call that is not cancelled yet, under the list's lock; NULL: none. */
+static struct rpc_call *next_to_cancel(struct link_loop *loop)
+{
+    struct rpc_call *found = NULL;
+    pthread_mutex_lock(&loop->lock);
+    for (struct link_call *call = loop->calls; call && !found; call = call->next) {
+        pthread_mutex_lock(&call->lock);
+        if (!call->cancelled && !call->ended)
+            found = rpc_ref(&call->base);
+        pthread_mutex_unlock(&call->lock);
+    }
+    pthread_mutex_unlock(&loop->lock);
+    return found;
+}
+
+static void client_free(struct rpc_client *base)
+{
+    struct link_client *client = (struct link_client *)base;
+    if (client->started) {
+        SA_ASSERT(!link_loop_is_here(&client->loop));
+        for (struct rpc_call *call; (call = next_to_cancel(&client->loop)) != NULL;) {
+            rpc_cancel(call);
+            rpc_unref(call);
+        }
+        link_loop_wait(&client->loop, 0);
+    }
+    if (client->channel)
+        grpc_channel_destroy(client->channel);
+    link_loop_release(&client->loop, client->started);
+    rpc_client_release(base);
+    rpc_grpc_shutdown();
+    free(client);
+}
+
+static bool client_on_callback_thread(const struct rpc_client *base)
+{
+    return link_loop_is_here(&((const struct link_client *)base)->loop);
+}
+
+static const struct rpc_client_ops ops = {
+    .open = client_open,
+    .on_callback_thread = client_on_callback_thread,
+    .free = client_free,
+};
+
+/* MIN_RECONNECT_BACKOFF is left alone: it would be the connect timeout as well. A proxy from the
+ * environment is not wanted: the target is what the user wrote. */
+static grpc_channel *create_channel(const struct rpc_client_options *options,
+                                    const struct rpc_limits *limits,
+                                    grpc_channel_credentials *credentials)
+{
+    int interval = (int)(options->keepalive.interval_ms ? options->keepalive.interval_ms : 1000);
+    int timeout = (int)(options->keepalive.timeout_ms ? options->keepalive.timeout_ms : 1500);
+    const struct {
+        const char *key;
+        int value;
+    } wanted[] = {
+        {GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)limits->message_max},
+        {GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1},
+        {GRPC_ARG_KEEPALIVE_TIME_MS, interval},
+        {GRPC_ARG_KEEPALIVE_TIMEOUT_MS, timeout},
+        {GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1},
+        {GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0},
+        {GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100},
+        {GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000},
+        {GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1},
+        {GRPC_ARG_ENABLE_HTTP_PROXY, 0},
+        {GRPC_ARG_ENABLE_RETRIES, 0},
+        {GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1},
+        {GRPC_ARG_ENABLE_CHANNELZ, 0},
+    };
+    grpc_arg args[ARRAY_LEN(wanted) + 1];
+    size_t n = 0;
+    for (; n < ARRAY_LEN(wanted); n++) {
+        args[n] = (grpc_arg){.type = GRPC_ARG_INTEGER, .key = (char *)wanted[n].key};
+        args[n].value.integer = wanted[n].value;
+    }
+    if (options->tls.server_name) {
+        args[n] = (grpc_arg){.type = GRPC_ARG_STRING, .key = GRPC_SSL_TARGET_NAME_OVERRIDE_ARG};
+        args[n++].value.string = (char *)options->tls.server_name;
+    }
+    grpc_channel_args all = {n, args};
+    return grpc_channel_create(options->target, credentials, &all);
+}
+
+enum status rpc_grpc_client_new(const struct rpc_client_options *options, struct rpc_client **out,
+                                struct error *err)
+{
+    struct link_client *client = calloc(1, sizeof(*client));
+    grpc_channel_credentials *credentials = NULL;
+    if (!client)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for a client");
+    rpc_grpc_init();
+    client->base.ops = &ops;
+    enum status rc = rpc_client_init(&client->base, options, err);
+    if (rc == STATUS_OK)
+        rc = rpc_tls_client(&options->tls, &credentials, err);
+    if (rc == STATUS_OK)
+        rc = link_loop_init(&client->loop, NULL, err);
+    if (rc == STATUS_OK) {
+        client->channel = create_channel(options, &client->base.limits, credentials);
+        rc = link_loop_start(&client->loop, err);
+        client->started = rc == STATUS_OK;
+    }
+    if (credentials)
+        grpc_channel_credentials_release(credentials);
+    if (rc != STATUS_OK) {
+        client_free(&client->base);
+        return rc;
+    }
+    *out = &client->base;
+    return STATUS_OK;
+}
