@@ -1,4 +1,5 @@
-/* Equality with an independent numpy implementation of the rules, and of all kernel sets bit for bit. */
+/* Equality with an independent numpy implementation of the rules, and of all kernel sets bit for
+ * bit. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,8 +77,8 @@ static void check_logprob(float got, float expected)
 static void check_choice(struct fixture *f, const struct expected_case *c,
                          const struct rules_choice *got)
 {
-    /* Where the timestamp rule or two noisy scores are nearer than float32 resolves, either is right;
-     * exact ties of a greedy choice are decided: the lowest id. */
+    /* Where the timestamp rule or two noisy scores are nearer than float32 resolves, either is
+     * right; exact ties of a greedy choice are decided: the lowest id. */
     bool near = c->margin < 1e-4f || (c->temperature > 0.0f && c->gap < 1e-9f);
     if (near) {
         f->n_near++;
@@ -122,8 +123,9 @@ static void compare(uint32_t n_cases, int seed, int n_text)
 {
     char *folder = support_temp_new();
     const char *path = support_format("%s/cases", folder);
-    const char *command = support_format("/usr/bin/python3 tests/reference/rules_numpy.py %s %u %d %d",
-                                         path, n_cases, seed, n_text);
+    const char *command =
+        support_format("/usr/bin/python3 tests/reference/rules_numpy.py %s %u %d %d", path,
+                       n_cases, seed, n_text);
     if (system(command) != 0)
         fail_msg("failed: %s", command);
     struct fixture f = {.file = fopen(path, "rb")};
