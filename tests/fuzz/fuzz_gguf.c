@@ -1,5 +1,5 @@
-/* A model file from memory: opened without the header's hash (a fuzzer would never get past it), then
- * everything is read. */
+/* A model file from memory: opened without the header's hash (a fuzzer would never get past it),
+ * then everything is read. */
 #include <stdint.h>
 #include <stdlib.h>
 

@@ -6,8 +6,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const names[] = {
-        "config.json",      "vocab.json",     "model.safetensors",           "added_tokens.json",
-        "tokenizer.json", "generation_config.json", "model.safetensors.index.json",
+        "config.json",
+        "vocab.json",
+        "model.safetensors",
+        "added_tokens.json",
+        "tokenizer.json",
+        "generation_config.json",
+        "model.safetensors.index.json",
     };
     const char *given[INPUT_FILES_MAX];
     struct blob blobs[INPUT_FILES_MAX];

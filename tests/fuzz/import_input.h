@@ -10,8 +10,8 @@
 
 enum { INPUT_FILES_MAX = 8 };
 
-/* The input is one piece per name, each a u32 length and the bytes; a length beyond the end means the
- * rest. Pieces of no bytes are files that are not there. */
+/* The input is one piece per name, each a u32 length and the bytes; a length beyond the end means
+ * the rest. Pieces of no bytes are files that are not there. */
 static inline uint32_t split_input(const uint8_t *data, size_t size, const char *const *names,
                                    uint32_t n_names, const char **out_names, struct blob *blobs)
 {

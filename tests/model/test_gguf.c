@@ -49,7 +49,7 @@ static enum status parse(const uint8_t *bytes, uint64_t n, uint64_t file_size, b
 {
     struct gguf g;
     struct error err = {0};
-    uint8_t *exact = malloc(n + (n == 0));      /* so that a sanitizer sees a read past the end */
+    uint8_t *exact = malloc(n + (n == 0)); /* so that a sanitizer sees a read past the end */
     memcpy(exact, bytes, n);
     enum status st = gguf_parse(exact, n, file_size, &g, more, &err);
     assert_true(st == STATUS_OK || err.text[0]);
@@ -110,7 +110,7 @@ static void version_2_is_read_too(void **state)
         f.bytes[4] = refused[i];
         assert_int_equal(parse(f.bytes, f.n, f.n, &more), STATUS_UNSUPPORTED);
     }
-    memcpy(f.bytes + 4, "\0\0\0\3", 4);         /* big endian */
+    memcpy(f.bytes + 4, "\0\0\0\3", 4); /* big endian */
     assert_int_equal(parse(f.bytes, f.n, f.n, &more), STATUS_UNSUPPORTED);
     f.bytes[0] = 'g';
     assert_int_equal(parse(f.bytes, f.n, f.n, &more), STATUS_CORRUPT);
@@ -122,7 +122,7 @@ static void a_file_cut_anywhere_is_truncated(void **state)
     (void)state;
     bool more;
     struct file f = make_file(put_tensors);
-    for (uint64_t n = 0; n + 12 < f.n; n++)     /* the last 12 bytes are padding */
+    for (uint64_t n = 0; n + 12 < f.n; n++) /* the last 12 bytes are padding */
         assert_int_equal(parse(f.bytes, n, n, &more), STATUS_CORRUPT);
     free(f.bytes);
 }
@@ -163,7 +163,7 @@ static void absurd_counts_cost_nothing(void **state)
     (void)state;
     bool more;
     struct file f = make_file(put_tensors);
-    static const size_t counts[] = {8, 16};     /* tensors, entries */
+    static const size_t counts[] = {8, 16}; /* tensors, entries */
     for (size_t i = 0; i < ARRAY_LEN(counts); i++)
         for (int bit = 8; bit < 64; bit++) {
             uint64_t before, huge = UINT64_C(1) << bit;
@@ -223,7 +223,7 @@ static void contradictions_are_corrupt(void **state)
 {
     (void)state;
     static void (*const bad[])(struct gguf_builder *) = {
-        put_twice,    put_tensor_twice,      put_bad_alignment, put_odd_rows,
+        put_twice,   put_tensor_twice,      put_bad_alignment, put_odd_rows,
         put_overlap, put_overflowing_shape, put_too_many_dims,
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {

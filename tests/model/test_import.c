@@ -115,7 +115,8 @@ static void ct2_in_parts_gives_our_file(void **state)
     foreign_ct2(f->model, FOREIGN_F16, &b);
     fixture_write_file(support_format("%s/model.bin.part1", f->folder), b.data, 12345);
     fixture_write_file(support_format("%s/model.bin.part2", f->folder), b.data + 12345, 1);
-    fixture_write_file(support_format("%s/model.bin.part3", f->folder), b.data + 12346, b.n - 12346);
+    fixture_write_file(support_format("%s/model.bin.part3", f->folder), b.data + 12346,
+                       b.n - 12346);
     bytes_release(&b);
     foreign_vocabulary_txt(f->model, &b);
     save(f, "vocabulary.txt", &b);
@@ -149,8 +150,9 @@ static void ct2_lists_come_from_the_config(void **state)
     struct import *import = NULL;
     struct error err = {0};
     save_ct2(f, FOREIGN_F16);
-    save_text(f, "config.json", "{\"suppress_ids\": [3, 1907], \"suppress_ids_begin\": [220, 300],"
-                                " \"alignment_heads\": [[0, 1]], \"lang_ids\": []}");
+    save_text(f, "config.json",
+              "{\"suppress_ids\": [3, 1907], \"suppress_ids_begin\": [220, 300],"
+              " \"alignment_heads\": [[0, 1]], \"lang_ids\": []}");
     assert_ok(import_open(f->folder, &import, &err), &err);
     const struct model_source *s = import_source(import);
     assert_int_equal(s->description.n_suppress, 2);
@@ -256,7 +258,7 @@ static void another_vocabulary_is_a_mismatch(void **state)
     struct bytes b = {0};
     save_ct2(f, FOREIGN_F16);
     foreign_vocabulary_txt(f->model, &b);
-    b.n -= 10;                                                  /* without <|30.00|> */
+    b.n -= 10; /* without <|30.00|> */
     fixture_write_file(support_format("%s/vocabulary.txt", f->folder), b.data, b.n);
     expect_refusal(f->folder, STATUS_MISMATCH, "1907 tokens");
     b.n += 10;
@@ -278,7 +280,7 @@ static void a_key_bias_is_not_dropped_silently(void **state)
     static const char name[] = "encoder/layer_1/self_attention/linear_0/bias";
     uint8_t *at = memmem(b.data, b.n, name, sizeof(name));
     assert_non_null(at);
-    at += sizeof(name) + 1 + 4 + 1 + 4 + 64 * 4 + 37 * 4;       /* an element of the key's part */
+    at += sizeof(name) + 1 + 4 + 1 + 4 + 64 * 4 + 37 * 4; /* an element of the key's part */
     memcpy(at, "\0\0\x80\x3F", 4);
     save(f, "model.bin", &b);
     expect_refusal(f->folder, STATUS_UNSUPPORTED, "key bias");
@@ -309,7 +311,7 @@ static void quantised_sources_are_refused_clearly(void **state)
     static const char name[] = "encoder.blocks.0.mlp.0.weight";
     uint8_t *at = memmem(b.data, b.n, name, sizeof(name) - 1);
     assert_non_null(at);
-    at[-12] = 6;                                                /* its type: q5_0 */
+    at[-12] = 6; /* its type: q5_0 */
     save(f, "g.bin", &b);
     expect_refusal(support_format("%s/g.bin", f->folder), STATUS_UNSUPPORTED, "ggml type 6");
 }

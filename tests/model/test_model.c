@@ -130,12 +130,15 @@ static void convolutions_stay_f16_under_q8_0(void **state)
     struct model *model = open_model(fixture_write(*state, "m.gguf", TENSOR_Q8_0));
     struct tensor_info info;
     struct error err = {0};
-    assert_true(model_tensor(model, "encoder.conv1.weight", 3, (const uint64_t[]){64, 80, 3}, &info, &err));
+    assert_true(
+        model_tensor(model, "encoder.conv1.weight", 3, (const uint64_t[]){64, 80, 3}, &info, &err));
     assert_int_equal(info.type, TENSOR_F16);
-    assert_true(model_tensor(model, "encoder.blk.0.attn_q.weight", 2, (const uint64_t[]){64, 64}, &info, &err));
+    assert_true(model_tensor(model, "encoder.blk.0.attn_q.weight", 2, (const uint64_t[]){64, 64},
+                             &info, &err));
     assert_int_equal(info.type, TENSOR_Q8_0);
     assert_int_equal(info.n_bytes, 64 * 68);
-    assert_true(model_tensor(model, "encoder.blk.0.attn_q.bias", 1, (const uint64_t[]){64}, &info, &err));
+    assert_true(
+        model_tensor(model, "encoder.blk.0.attn_q.bias", 1, (const uint64_t[]){64}, &info, &err));
     assert_int_equal(info.type, TENSOR_F32);
     model_close(&model);
 }
@@ -170,7 +173,9 @@ static void parts_equal_the_whole(void **state)
     uint8_t *parts = calloc(1, n), *whole = malloc(n), *again = malloc(n);
     size_t cuts[] = {0, 300000, 300001, n - 5, n};
     for (size_t i = ARRAY_LEN(cuts) - 1; i > 0; i--)
-        assert_ok(model_read(model, name, cuts[i - 1], parts + cuts[i - 1], cuts[i] - cuts[i - 1], &err), &err);
+        assert_ok(
+            model_read(model, name, cuts[i - 1], parts + cuts[i - 1], cuts[i] - cuts[i - 1], &err),
+            &err);
     assert_ok(model_read(model, name, 0, whole, n, &err), &err);
     assert_memory_equal(parts, whole, n);
     for (int i = 0; i < 100; i++) {
@@ -270,7 +275,8 @@ static void files_of_another_kind_are_named(void **state)
     expect_refusal(path, "GG", 2, STATUS_CORRUPT, "not a GGUF model");
     expect_refusal(path, "\6\0\0\0\14\0WhisperSpec", 17, STATUS_UNSUPPORTED, "convert");
     expect_refusal(path, "lmgg\x99\xca\0\0", 8, STATUS_UNSUPPORTED, "whisper.cpp");
-    expect_refusal(path, "\x10\0\0\0\0\0\0\0{\"a\":{}}        ", 24, STATUS_UNSUPPORTED, "safetensors");
+    expect_refusal(path, "\x10\0\0\0\0\0\0\0{\"a\":{}}        ", 24, STATUS_UNSUPPORTED,
+                   "safetensors");
     expect_refusal(path, "PK\3\4abcdefgh", 12, STATUS_UNSUPPORTED, "zip");
     expect_refusal(path, "GGUF\4\0\0\0", 8, STATUS_UNSUPPORTED, "version 4");
     assert_int_equal(model_open(*state, &model, &err), STATUS_INVALID);
@@ -342,7 +348,9 @@ static void a_failed_write_leaves_the_old_file_and_nothing_else(void **state)
     assert_int_equal(n, n2);
     assert_memory_equal(before, after, n);
     assert_int_not_equal(access(support_format("%s.tmp-%ld", path, (long)getpid()), F_OK), 0);
-    assert_int_equal(model_write(support_format("%s/no/such", (char *)*state), &source, TENSOR_F16, &err), STATUS_IO);
+    assert_int_equal(
+        model_write(support_format("%s/no/such", (char *)*state), &source, TENSOR_F16, &err),
+        STATUS_IO);
     free(before);
     free(after);
     free(tokens);

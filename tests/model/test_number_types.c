@@ -89,14 +89,14 @@ static void every_byte_has_a_character_of_its_own(void **state)
     }
     char text[4];
     assert_int_equal(byte_unicode_encode((const uint8_t *)" \n", 2, text), 4);
-    assert_memory_equal(text, "\xC4\xA0\xC4\x8A", 4);       /* U+0120, U+010A */
+    assert_memory_equal(text, "\xC4\xA0\xC4\x8A", 4); /* U+0120, U+010A */
 }
 
 static void characters_outside_the_map_are_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = {" ", "\n", "\x7F", "\xC2\x80", "\xC2\xAD", "\xC5\x84", "\xC4",
-                                      "\xE2\x99\xAA", "a\xC4", "\xC4z"};
+    static const char *const bad[] = {" ",        "\n",   "\x7F",         "\xC2\x80", "\xC2\xAD",
+                                      "\xC5\x84", "\xC4", "\xE2\x99\xAA", "a\xC4",    "\xC4z"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         uint8_t out[8];
         size_t n;

@@ -87,7 +87,8 @@ static void default_suppress_lists_equal_the_published_ones(void **state)
         whisper_default_suppress(&made, tokens);
         for (uint32_t k = 0; k < MIN(made.n_suppress, d->n_suppress); k++)
             if (made.suppress[k] != d->suppress[k])
-                fail_msg("%s: entry %u is %d, not %d", files[i], k, made.suppress[k], d->suppress[k]);
+                fail_msg("%s: entry %u is %d, not %d", files[i], k, made.suppress[k],
+                         d->suppress[k]);
         assert_int_equal(made.n_suppress, d->n_suppress);
         assert_int_equal(made.n_suppress_first, d->n_suppress_first);
         assert_memory_equal(made.suppress_first, d->suppress_first, 2 * sizeof(int32_t));
@@ -114,7 +115,8 @@ static void hashes_tell_vocabularies_and_files_apart(void **state)
     model_close(&tiny);
 }
 
-/* A variable of CTranslate2's model.bin by its name: what follows name, rank and shape, type and size. */
+/* A variable of CTranslate2's model.bin by its name: what follows name, rank and shape, type and
+ * size. */
 static const uint8_t *variable(const uint8_t *bytes, size_t n, const char *name, size_t n_dims)
 {
     const uint8_t *at = memmem(bytes, n, name, strlen(name) + 1);

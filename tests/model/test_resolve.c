@@ -75,7 +75,7 @@ static void the_cache_follows_the_environment(void **state)
     char path[MODEL_PATH_MAX];
     struct error err = {0};
     char *home = getenv("HOME") ? strdup(getenv("HOME")) : NULL;
-    setenv("XDG_CACHE_HOME", "relative", 1);        /* to be ignored, says the specification */
+    setenv("XDG_CACHE_HOME", "relative", 1); /* to be ignored, says the specification */
     setenv("HOME", "/h", 1);
     assert_ok(model_cache_folder(path, sizeof(path), &err), &err);
     assert_string_equal(path, "/h/.cache/specasr");

@@ -85,7 +85,8 @@ static void put_scalar(struct bytes *b, const char *name, uint8_t type, uint16_t
     bytes_put(b, &value, n);
 }
 
-/* A variable's parts lie among the weights in order; parts that we do not have (the key's bias) are 0. */
+/* A variable's parts lie among the weights in order; parts that we do not have (the key's bias) are
+ * 0. */
 static void put_variable(struct bytes *b, const struct model *model, const struct weight *weights,
                          uint32_t n_weights, uint32_t first, enum foreign_numbers numbers)
 {
@@ -151,10 +152,20 @@ void foreign_ct2(const struct model *model, enum foreign_numbers numbers, struct
 void foreign_ggml(const struct model *model, enum foreign_numbers numbers, struct bytes *out)
 {
     const struct model_description *d = model_describe(model);
-    const uint32_t head[] = {0x67676d6c, d->n_vocab, d->encoder.n_positions, d->encoder.n_state,
-                             d->encoder.n_heads, d->encoder.n_layers, d->decoder.n_positions,
-                             d->decoder.n_state, d->decoder.n_heads, d->decoder.n_layers, d->n_mels,
-                             numbers == FOREIGN_F16, 2, 3};
+    const uint32_t head[] = {0x67676d6c,
+                             d->n_vocab,
+                             d->encoder.n_positions,
+                             d->encoder.n_state,
+                             d->encoder.n_heads,
+                             d->encoder.n_layers,
+                             d->decoder.n_positions,
+                             d->decoder.n_state,
+                             d->decoder.n_heads,
+                             d->decoder.n_layers,
+                             d->n_mels,
+                             numbers == FOREIGN_F16,
+                             2,
+                             3};
     float filters[6] = {0};
     uint32_t n = 0;
     struct weight *weights = whisper_weights(d, NAMING_GGML, &n);
@@ -169,7 +180,7 @@ void foreign_ggml(const struct model *model, enum foreign_numbers numbers, struc
     }
     for (uint32_t i = 0; i < n; i++) {
         const struct tensor_spec *spec = &weights[i].spec;
-        bool wide_bias = strstr(spec->name, "conv") && spec->n_dims == 1;   /* its [n, 1] */
+        bool wide_bias = strstr(spec->name, "conv") && spec->n_dims == 1; /* its [n, 1] */
         bytes_u32(out, spec->n_dims + wide_bias);
         bytes_u32(out, (uint32_t)strlen(weights[i].source));
         bytes_u32(out, is_half(spec, numbers));
