@@ -392,6 +392,11 @@ static void bad_files_are_refused_with_one_clear_line(void **state)
         write_bytes(in_folder(names[i]), text, sizeof(text) - 1);
         check_refused(in_folder(names[i]), STATUS_UNSUPPORTED, "convert it");
     }
+    uint8_t wide[4000] = { 0xFF, 0xFE };    /* UTF-16: its mark looks like an MP3 frame */
+    for (size_t i = 2; i < sizeof(wide); i += 2)
+        wide[i] = (uint8_t)text[i / 2 % (sizeof(text) - 1)];
+    write_bytes(in_folder("wide.txt"), wide, sizeof(wide));
+    check_refused(in_folder("wide.txt"), STATUS_UNSUPPORTED, "convert it");
     write_bytes(in_folder("short"), "R", 1);
     check_refused(in_folder("short"), STATUS_UNSUPPORTED, "convert it");
     struct tone none = { .format = SF_FORMAT_WAV | SF_FORMAT_PCM_16, .rate = 16000, .channels = 1 };
@@ -495,6 +500,26 @@ static void truncated_files_yield_what_is_there_and_a_warning(void **state)
     free(noise);
 }
 
+static void damage_in_the_middle_is_said(void **state)
+{
+    (void)state;
+    int16_t *noise = noise_new(60000), *samples = NULL;
+    struct error err, warning;
+    size_t size, n = 0;
+    write_s16(in_folder("damaged.flac"), SF_FORMAT_FLAC, noise, 60000);
+    uint8_t *data = read_bytes(in_folder("damaged.flac"), &size);
+    memset(data + size / 2, 0x55, 40);
+    write_bytes(in_folder("damaged.flac"), data, size);
+    assert_ok(audio_file_load(in_folder("damaged.flac"), 1 << 20, &samples, &n, &warning, &err),
+              &err);
+    assert_non_null(strstr(warning.text, "damaged"));
+    assert_in_range(n, 20000, 60000);
+    assert_memory_equal(samples, noise, 20000 * sizeof(*samples));
+    free(samples);
+    free(noise);
+    free(data);
+}
+
 static void truncated_mp3_yields_what_is_there(void **state)
 {
     (void)state;
@@ -559,6 +584,7 @@ int main(void)
         cmocka_unit_test(rates_and_channels_beyond_the_caps_are_refused),
         cmocka_unit_test(too_long_for_the_cap_is_said),
         cmocka_unit_test(truncated_files_yield_what_is_there_and_a_warning),
+        cmocka_unit_test(damage_in_the_middle_is_said),
         cmocka_unit_test(truncated_mp3_yields_what_is_there),
         cmocka_unit_test(descriptors_are_closed_on_every_path),
     };
