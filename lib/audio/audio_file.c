@@ -39,6 +39,7 @@ struct audio_file {
     struct audio_file_info info;
     char name[256];
     struct error warning;
+    bool has_magic;                     /* begins as an audio file does */
 
     float *frames, *mono;               /* [block * channels], [block] */
     size_t block;
@@ -63,21 +64,23 @@ static uint64_t samples_of_frames(uint64_t n, uint32_t rate)
 
 /* ---- decoding ---- */
 
-static void note_end(struct audio_file *file)
+/* Counts a decoded block (0 frames: the end) and keeps the first reason for a warning. libsndfile
+ * forgets its error with the next call. */
+static void note_block(struct audio_file *file, size_t n)
 {
-    file->source_ended = true;
-    const char *reason = sf_error(file->sound) != SF_ERR_NO_ERROR ? sf_strerror(file->sound) : NULL;
-    double seconds = (double)file->n_frames / file->info.rate;
+    double before_s = (double)file->n_frames / file->info.rate;
+    file->n_frames += n;
+    file->source_ended = n == 0;
     if (file->warning.text[0])
         return;
-    if (file->n_frames < file->n_frames_claimed)
+    if (sf_error(file->sound) != SF_ERR_NO_ERROR)
+        error_set(&file->warning, STATUS_CORRUPT,
+                  "%s is damaged after %.2f s (%s): what can be decoded is used", file->name,
+                  before_s, sf_strerror(file->sound));
+    else if (file->source_ended && file->n_frames < file->n_frames_claimed)
         error_set(&file->warning, STATUS_CORRUPT,
                   "%s is truncated or damaged: %.2f s of %.2f s could be decoded and are used",
-                  file->name, seconds, (double)file->n_frames_claimed / file->info.rate);
-    else if (reason)
-        error_set(&file->warning, STATUS_CORRUPT,
-                  "%s is damaged (%s): the %.2f s before that are used", file->name, reason,
-                  seconds);
+                  file->name, before_s, (double)file->n_frames_claimed / file->info.rate);
 }
 
 static void mix_down(const float *frames, size_t n, size_t channels, float *mono)
@@ -97,10 +100,8 @@ static void decode_block(struct audio_file *file)
     sf_count_t got = sf_readf_float(file->sound, file->frames, (sf_count_t)file->block);
     file->mono_at = 0;
     file->n_mono = got > 0 ? (size_t)got : 0;
-    file->n_frames += file->n_mono;
+    note_block(file, file->n_mono);
     mix_down(file->frames, file->n_mono, file->info.channels, file->mono);
-    if (file->n_mono == 0)
-        note_end(file);
 }
 
 static void to_s16(const float *in, size_t n, int16_t *out)
@@ -117,9 +118,7 @@ static void fill_exact(struct audio_file *file)
 {
     sf_count_t got = sf_readf_short(file->sound, file->out, OUT_SAMPLES);
     file->n_out = got > 0 ? (size_t)got : 0;
-    file->n_frames += file->n_out;
-    if (file->n_out == 0)
-        note_end(file);
+    note_block(file, file->n_out);
     file->ended = file->source_ended;
 }
 
@@ -264,9 +263,10 @@ static void describe(struct audio_file *file, const SF_INFO *info)
     file->info.n_samples = finite ? samples_of_frames((uint64_t)info->frames, file->info.rate) : 0;
 }
 
-/* Measured. From 44.1 kHz the medium quality is flat to 6.9 kHz, with noise at -110 dB, at 150 times
- * real time; the best one is flat to 7.5 kHz at 34 times real time, half as long as recognition
- * takes. From 8 kHz the medium one loses what lies above 3.5 kHz, the best one is at 130 times. */
+/* Measured. From 44.1 kHz the medium quality is flat to 6.9 kHz, with noise at -110 dB, at 150
+ * times real time; the best one is flat to 7.5 kHz at 34 times real time, half as long as
+ * recognition takes. From 8 kHz the medium one loses what lies above 3.5 kHz, the best one is at
+ * 130 times. */
 static int converter(uint32_t rate)
 {
     return rate < AUDIO_RATE ? SRC_SINC_BEST_QUALITY : SRC_SINC_MEDIUM_QUALITY;
@@ -290,7 +290,8 @@ static enum status allocate(struct audio_file *file, struct error *err)
 static enum status refuse(const struct audio_file *file, struct error *err)
 {
     int code = sf_error(NULL);
-    if (code == SF_ERR_UNRECOGNISED_FORMAT || code == SF_ERR_UNSUPPORTED_ENCODING)
+    if (!file->has_magic || code == SF_ERR_UNRECOGNISED_FORMAT ||
+        code == SF_ERR_UNSUPPORTED_ENCODING)
         return error_set(err, STATUS_UNSUPPORTED,
                          "%s is not audio that can be read (WAV, FLAC, Ogg Vorbis, Ogg Opus, MP3): "
                          "convert it, for example with `ffmpeg -i FILE out.flac`",
@@ -325,6 +326,7 @@ static struct audio_file *file_new(const char *name, struct error *err)
 
 static void probe(struct audio_file *file, struct audio_probe bytes)
 {
+    file->has_magic = audio_probe_magic(&bytes);
     if (audio_probe_truncated(&bytes))
         error_set(&file->warning, STATUS_CORRUPT,
                   "%s is truncated (its end is missing): what is there is used", file->name);

@@ -39,6 +39,19 @@ static uint32_t big32(const uint8_t *p)
     return (uint32_t)p[3] | (uint32_t)p[2] << 8 | (uint32_t)p[1] << 16 | (uint32_t)p[0] << 24;
 }
 
+bool audio_probe_magic(const struct audio_probe *probe)
+{
+    static const char marks[][5] = { "RIFF", "RIFX", "RF64", "riff",
+                                     "fLaC", "OggS", "FORM", "caff" };
+    uint8_t head[4];
+    bool known = false;
+    if (read_at(probe, 0, head, sizeof(head)) < sizeof(head))
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(marks); i++)
+        known = known || memcmp(head, marks[i], sizeof(head)) == 0;
+    return known;
+}
+
 static bool riff_cut(const uint8_t *head, uint64_t size)
 {
     uint32_t promised = little32(head + 4);

@@ -21,6 +21,10 @@ struct audio_probe {
     uint64_t size;
 };
 
+/* True when it begins with the mark of a common audio container (an MP3 needs none). Two bytes of a
+ * UTF-16 text already look like an MP3 to libsndfile. */
+bool audio_probe_magic(const struct audio_probe *probe);
+
 /* True when the file was cut off. */
 bool audio_probe_truncated(const struct audio_probe *probe);
 
