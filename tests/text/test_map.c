@@ -121,6 +121,25 @@ static void a_growing_draft_holds_its_last_word_back(void **state)
     close_pair(&pair);
 }
 
+/* Decided text and draft may be cut differently together and alone: what is final is so in both. */
+static void what_is_held_back_is_final_with_and_without_the_decided_text(void **state)
+{
+    (void)state;
+    struct pair pair = open_pair(support_tokenizer(DRAFT_WORDS, 1),
+                                 support_tokenizer("'v|'ve|vets|sxy", 2));
+    /* "'ve" + "t" together, "vet" alone (it may become "vets"). */
+    struct map_piece none[1];
+    struct map_pieces out = {.pieces = none, .max = 0};
+    struct error err = {0};
+    struct map_draft vet = {DECIDED('\''), PIECES({'v', 1.0f}, {'e', 1.0f}, {'t', 1.0f})};
+    assert_ok(text_map_to_target(pair.map, &vet, &out, &err), &err);
+    /* ".'" + "sx" together, "'s" + "x" alone: "sx" may become "sxy". */
+    EXPECT(&pair, (&(struct map_draft){DECIDED('.'),
+                                       PIECES({'\'', 0.5f}, {'s', 0.6f}, {'x', 0.7f})}),
+           {'\'', 0.5f});
+    close_pair(&pair);
+}
+
 static void a_draft_ends_before_a_token_that_the_target_lacks(void **state)
 {
     (void)state;
@@ -197,9 +216,9 @@ static void bad_ids_and_full_lists_are_refused_and_nothing_is_appended(void **st
 
 static const char *const words[] = {
     " the", " quick", " Quilter", " don", "'t", "'ll", " we", ",", ".", " 1960", "...", "  ", "\n",
-    " naïve", " Straße", " привет", "こんにちは", "世界", " 한국어", " สวัสดี",
-    " مرحبا", "👩‍🚀", " e\xCC\x81", " antidisestablishmentarianism", " Smithson", "-", "th", "e",
-    "re", "'", "l", " \"", "\xE3\x81"};
+    " naïve", " Straße", " привет", "こんにちは", "世界", " 한국어",
+    " สวัสดี", " مرحبا", "👩‍🚀", " e\xCC\x81", " Smithson", "-",
+    " antidisestablishmentarianism", "th", "e", "re", "'", "l", " \"", "\xE3\x81"};
 
 /* A random utterance as draft pieces: text encoded by the draft's vocabulary, times between. */
 static uint32_t random_draft(const struct tokenizer *draft, struct map_piece *pieces,
@@ -397,6 +416,7 @@ int main(void)
         cmocka_unit_test(a_continuation_keeps_the_decided_tokens),
         cmocka_unit_test(timestamps_go_over_by_value_and_cut_the_text),
         cmocka_unit_test(a_growing_draft_holds_its_last_word_back),
+        cmocka_unit_test(what_is_held_back_is_final_with_and_without_the_decided_text),
         cmocka_unit_test(a_draft_ends_before_a_token_that_the_target_lacks),
         cmocka_unit_test(equal_vocabularies_pass_untouched),
         cmocka_unit_test(decided_tokens_become_the_drafts_prefix),
