@@ -47,9 +47,9 @@ static const char *problem_in_tokens(const struct wire_vocabulary *v)
     if (v->offsets[0] != 0)
         return "the first token does not begin at 0";
     for (uint32_t i = 0; i < v->n_tokens; i++)
-        if (v->offsets[i + 1] <= v->offsets[i]
+        if (v->offsets[i + 1] < v->offsets[i]
             || v->offsets[i + 1] - v->offsets[i] > WIRE_TOKEN_BYTES_MAX)
-            return "an empty or overlong token";
+            return "an overlong token";
     return NULL;
 }
 

@@ -8,7 +8,7 @@
 #include "kv/kv.h"
 
 enum {
-    TEXT_TOKENS = 200,
+    TEXT_TOKENS = 456,          /* the first 256 stand for the bytes, as in a byte-level vocabulary */
     LANGUAGES = 3,
     TIMESTAMPS = 1501,
     POSITIONS = 448,

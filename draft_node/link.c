@@ -1,0 +1,252 @@
+#include "link.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/queue.h"
+
+enum { INBOX_MAX = 4096 };
+
+struct link {
+    struct link_options options;
+    struct queue *inbox;
+    struct rpc_client *client;
+    struct rpc_call *call;
+    uint32_t turn;                          /* of the targets */
+    uint32_t generation;                    /* of the call */
+    const char *address;
+    atomic_bool closing;
+};
+
+/* What a call's callbacks know; freed with the last of them. */
+struct line {
+    struct link *link;
+    uint32_t generation;
+};
+
+static void release_event(struct link_event *event)
+{
+    if (event->kind == LINK_FRAME)
+        wire_frame_release(&event->frame);
+    free(event->bytes.data);
+    free(event->samples);
+}
+
+static bool push(struct link *link, const struct link_event *event)
+{
+    struct link_event *copy = malloc(sizeof(*copy));
+    if (copy)
+        *copy = *event;
+    if (copy && queue_push(link->inbox, copy) == QUEUE_OK)
+        return true;
+    free(copy);
+    return false;
+}
+
+/* ---- rpc thread ---- */
+
+static void session_on_open(struct rpc_call *call)
+{
+    struct line *line = rpc_user(call);
+    struct link_event event = {.kind = LINK_UP, .generation = line->generation};
+    (void)push(line->link, &event);
+}
+
+static void session_on_message(struct rpc_call *call, const uint8_t *data, size_t size)
+{
+    struct line *line = rpc_user(call);
+    struct link_event event = {.kind = LINK_FRAME, .generation = line->generation};
+    enum status rc = wire_unpack(data, size, false, &event.frame, &event.error);
+    if (rc != STATUS_OK) {
+        event.kind = LINK_DOWN;
+        error_prefix(&event.error, "the target sent a frame that cannot be read");
+        rpc_cancel(call);
+    }
+    if (!push(line->link, &event) && event.kind == LINK_FRAME) {
+        wire_frame_release(&event.frame);
+        rpc_cancel(call);                   /* a frame was lost: resume on a new stream */
+    }
+}
+
+static void session_on_done(struct rpc_call *call, enum status code, const char *message)
+{
+    struct line *line = rpc_user(call);
+    struct link_event event = {.kind = LINK_DOWN, .generation = line->generation};
+    error_set(&event.error, code == STATUS_OK ? STATUS_CLOSED : code, "%s",
+              message && *message ? message : "the target closed the stream");
+    (void)push(line->link, &event);
+    free(line);
+}
+
+static const struct rpc_handler session_handler = {
+    .on_open = session_on_open,
+    .on_message = session_on_message,
+    .on_done = session_on_done,
+};
+
+static void vocabulary_on_message(struct rpc_call *call, const uint8_t *data, size_t size)
+{
+    struct line *line = rpc_user(call);
+    struct link_event event = {.kind = LINK_VOCABULARY, .generation = line->generation};
+    event.bytes.data = malloc(size ? size : 1);
+    if (!event.bytes.data)
+        return;
+    memcpy(event.bytes.data, data, size);
+    event.bytes.size = size;
+    if (!push(line->link, &event))
+        free(event.bytes.data);
+}
+
+static void vocabulary_on_done(struct rpc_call *call, enum status code, const char *message)
+{
+    (void)code;
+    (void)message;
+    free(rpc_user(call));
+}
+
+static const struct rpc_handler vocabulary_handler = {
+    .on_message = vocabulary_on_message,
+    .on_done = vocabulary_on_done,
+};
+
+/* ---- main thread ---- */
+
+enum status link_new(const struct link_options *options, struct link **out, struct error *err)
+{
+    struct link *link = calloc(1, sizeof(*link));
+    *out = NULL;
+    if (!link)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for the link");
+    SA_ASSERT(options->n_targets > 0 && options->n_targets <= LINK_TARGETS_MAX);
+    link->options = *options;
+    link->address = link->options.targets[0];
+    enum status rc = queue_new(INBOX_MAX, &link->inbox, err);
+    if (rc != STATUS_OK) {
+        free(link);
+        return rc;
+    }
+    *out = link;
+    return STATUS_OK;
+}
+
+void link_disconnect(struct link *link)
+{
+    link->generation++;
+    if (link->call)
+        rpc_cancel(link->call);
+    rpc_unref(link->call);
+    link->call = NULL;
+    rpc_client_free(&link->client);         /* waits for the last callbacks */
+}
+
+void link_free(struct link **link_ptr)
+{
+    struct link *link = *link_ptr;
+    void *item;
+    if (!link)
+        return;
+    atomic_store(&link->closing, true);
+    link_disconnect(link);
+    while (queue_pop(link->inbox, 0, &item) == QUEUE_OK) {
+        release_event(item);
+        free(item);
+    }
+    queue_free(&link->inbox);
+    free(link);
+    *link_ptr = NULL;
+}
+
+static enum status open_call(struct link *link, const char *method, const struct rpc_handler *handler,
+                             struct rpc_call **out, struct error *err)
+{
+    struct line *line = malloc(sizeof(*line));
+    if (!line)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for a call");
+    *line = (struct line){.link = link, .generation = link->generation};
+    struct rpc_open_options options = {.method = method, .handler = handler, .user = line};
+    enum status rc = rpc_open(link->client, &options, out, err);
+    if (rc != STATUS_OK)
+        free(line);
+    return rc;
+}
+
+enum status link_connect(struct link *link, struct error *err)
+{
+    link_disconnect(link);
+    link->address = link->options.targets[link->turn++ % link->options.n_targets];
+    struct rpc_client_options options = {
+        .target = link->address,
+        .limits = {.message_max = WIRE_VOCABULARY_MAX},
+        .connect_ms = link->options.connect_ms,
+    };
+    if (link->options.tls_on)
+        options.tls = link->options.tls;
+    enum status rc = rpc_client_new(&options, &link->client, err);
+    if (rc == STATUS_OK)
+        rc = open_call(link, "/specasr.v1.Verify/Session", &session_handler, &link->call, err);
+    return rc;
+}
+
+const char *link_target(const struct link *link)
+{
+    return link->address;
+}
+
+bool link_send(struct link *link, const struct wire_frame *frame)
+{
+    struct wire_bytes bytes;
+    if (!link->call || wire_pack(frame, &bytes, NULL) != STATUS_OK)
+        return false;
+    enum rpc_sent sent = rpc_send(link->call, bytes.data, bytes.size);
+    wire_bytes_release(&bytes);
+    return sent == RPC_SENT;
+}
+
+size_t link_queued(struct link *link)
+{
+    return link->call ? rpc_queued_bytes(link->call) : 0;
+}
+
+void link_ask_vocabulary(struct link *link, uint64_t hash)
+{
+    struct wire_bytes bytes;
+    struct rpc_call *call;
+    if (wire_vocabulary_request_pack(hash, &bytes, NULL) != STATUS_OK)
+        return;
+    if (open_call(link, "/specasr.v1.Verify/GetVocabulary", &vocabulary_handler, &call, NULL) ==
+        STATUS_OK) {
+        (void)rpc_send(call, bytes.data, bytes.size);
+        rpc_half_close(call);
+        rpc_unref(call);
+    }
+    wire_bytes_release(&bytes);
+}
+
+struct link_event link_next(struct link *link, int64_t timeout_us)
+{
+    void *item;
+    struct link_event event = {.kind = LINK_NOTHING};
+    while (queue_pop(link->inbox, timeout_us, &item) == QUEUE_OK) {
+        event = *(struct link_event *)item;
+        free(item);
+        bool live = event.kind == LINK_AUDIO || event.kind == LINK_AUDIO_FAILED;
+        if (live || event.generation == link->generation)
+            return event;
+        release_event(&event);
+        event = (struct link_event){.kind = LINK_NOTHING};
+    }
+    return event;
+}
+
+bool link_post(struct link *link, const struct link_event *event)
+{
+    const struct timespec pause = {.tv_nsec = 5000000};
+    while (!atomic_load(&link->closing)) {
+        if (queue_count(link->inbox) < INBOX_MAX / 2 && push(link, event))
+            return true;
+        nanosleep(&pause, NULL);            /* live audio is far ahead of the target: let the pipe fill */
+    }
+    return false;
+}

@@ -1,0 +1,77 @@
+/* link.h: the client's line to one of its targets: connects, reconnects, delivers frames as events.
+ *
+ *     DOWN --link_poll, after a pause--> CALLING --accepted--> UP --broken, silent--> DOWN
+ *
+ * Callbacks of the rpc thread only put events into the inbox; the main thread takes them with
+ * link_next. Events of an older call are dropped by their generation.
+ */
+#ifndef DRAFT_NODE_LINK_H
+#define DRAFT_NODE_LINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "rpc/rpc.h"
+#include "wire/wire.h"
+
+enum { LINK_TARGETS_MAX = 8, LINK_ADDRESS_MAX = 272 };
+
+struct link_options {
+    uint32_t n_targets;
+    char targets[LINK_TARGETS_MAX][LINK_ADDRESS_MAX];
+    struct rpc_tls tls;
+    bool tls_on;
+    uint32_t connect_ms;
+};
+
+enum link_event_kind {
+    LINK_NOTHING,                           /* the time is over */
+    LINK_UP,                                /* the target accepted the stream */
+    LINK_DOWN,                              /* `error` says why */
+    LINK_FRAME,                             /* `frame`: release it */
+    LINK_VOCABULARY,                        /* `bytes`: a packed vocabulary; free(bytes.data) */
+    LINK_AUDIO,                             /* live samples: free(samples); n_samples == 0: the end */
+    LINK_AUDIO_FAILED                       /* `error` says why */
+};
+
+struct link_event {
+    enum link_event_kind kind;
+    uint32_t generation;
+    struct error error;
+    struct wire_frame frame;
+    struct wire_bytes bytes;
+    int16_t *samples;
+    size_t n_samples;
+};
+
+struct link;
+
+MUST_CHECK enum status link_new(const struct link_options *options, struct link **out,
+                                struct error *err);
+void link_free(struct link **link);
+
+/* Calls the next target in turn. */
+MUST_CHECK enum status link_connect(struct link *link, struct error *err);
+
+/* Ends the present call, if any; its events are dropped. */
+void link_disconnect(struct link *link);
+
+/* Address of the target that is called or connected. */
+const char *link_target(const struct link *link);
+
+/* Sends a frame; false: broken or full. Bytes that wait to be sent. */
+bool link_send(struct link *link, const struct wire_frame *frame);
+size_t link_queued(struct link *link);
+
+/* Asks the connected target for its vocabulary: LINK_VOCABULARY, or nothing if that fails. */
+void link_ask_vocabulary(struct link *link, uint64_t hash);
+
+/* The next event, waiting at most timeout_us. */
+struct link_event link_next(struct link *link, int64_t timeout_us);
+
+/* From another thread of this process (the reader of live audio). Takes the event's pointers; waits
+ * while the inbox is full; false when the link is being freed. */
+bool link_post(struct link *link, const struct link_event *event);
+
+#endif

@@ -1,0 +1,360 @@
+/* draft_node: the client. Drafts with a small model, sends audio and drafts to a target, shows text.
+ *
+ * Threads:
+ *   main          the loop of run.c: events, audio in, drafting, output
+ *   rpc           gRPC's completion queue: puts frames into the link's inbox; never blocks
+ *   reader        live input only: reads stdin into the inbox
+ *   pool 1..n-1   the draft backend's workers
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "config/exit_codes.h"
+#include "config/options.h"
+#include "model/resolve.h"
+#include "output/summary.h"
+#include "run.h"
+
+#ifndef SPECASR_VERSION
+#define SPECASR_VERSION "0.1.0"
+#endif
+
+enum { FILES_MAX = 65536 };
+
+struct values {
+    struct option_addresses target;
+    const char *model;
+    bool draft, check;
+    int format;
+    const char *language;
+    bool translate, timestamps, fallback, condition;
+    double temperature;
+    int64_t seed;
+    bool lockstep, wait_draft;
+    double row_price;
+    int64_t draft_silence;
+    int64_t threads;
+    const char *kernels;
+    int codec;
+    double deadline;
+    bool tls;
+    const char *tls_ca, *tls_certificate, *tls_key, *tls_server_name;
+    bool progress, summary;
+    int log_level;
+};
+
+static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
+static const char *const codecs[] = {"pcm", "flac", NULL};
+
+#define AT(member) offsetof(struct values, member)
+
+static const struct option table[] = {
+    {.name = "target", .short_name = 'T', .type = OPTION_ADDRESSES, .offset = AT(target), .min = 1,
+     .max = 65535, .initial = "127.0.0.1:7600", .value_name = "HOST:PORT,...", .group = "Target",
+     .help = "Targets to use; the next one is tried when one fails."},
+    {.name = "draft", .type = OPTION_BOOL, .offset = AT(draft), .initial = "yes", .group = "Draft",
+     .help = "Draft with a local model. --no-draft: the target alone; the text is the same."},
+    {.name = "model", .short_name = 'm', .type = OPTION_STRING, .offset = AT(model),
+     .initial = "tiny.en", .value_name = "FILE|NAME", .group = "Draft",
+     .help = "Draft model (GGUF), or the name of a fetched one."},
+    {.name = "check", .type = OPTION_BOOL, .offset = AT(check), .group = "Draft",
+     .help = "Transcribe everything a second time without drafts and compare token for token."},
+    {.name = "format", .short_name = 'f', .type = OPTION_CHOICE, .offset = AT(format),
+     .choices = result_format_names, .initial = "text", .group = "Output",
+     .help = "text: a line per file; json: an object per file and line, with tokens and figures; srt, "
+             "vtt, tsv: with times (turns --timestamps on)."},
+    {.name = "language", .short_name = 'L', .type = OPTION_STRING, .offset = AT(language),
+     .initial = "en", .value_name = "CODE", .group = "Decoding",
+     .help = "Spoken language: en, de, zh, ...; auto: detected."},
+    {.name = "translate", .type = OPTION_BOOL, .offset = AT(translate), .group = "Decoding",
+     .help = "Translate to English instead of transcribing."},
+    {.name = "timestamps", .type = OPTION_BOOL, .offset = AT(timestamps), .initial = "no",
+     .group = "Decoding", .help = "Decode with timestamps: better on long audio, needed for srt, vtt, tsv."},
+    {.name = "fallback", .type = OPTION_BOOL, .offset = AT(fallback), .initial = "yes",
+     .group = "Decoding",
+     .help = "Decode again at higher temperatures when a text looks broken, and skip silence. "
+             "--no-fallback: pure greedy decoding."},
+    {.name = "condition-on-previous", .type = OPTION_BOOL, .offset = AT(condition), .initial = "yes",
+     .group = "Decoding", .help = "In long audio the text so far conditions the next window."},
+    {.name = "temperature", .type = OPTION_FLOAT, .offset = AT(temperature), .min = 0, .max = 2,
+     .initial = "0", .group = "Decoding", .help = "First temperature; 0: greedy."},
+    {.name = "seed", .type = OPTION_INT, .offset = AT(seed), .min = 0, .max = 9007199254740992.0,
+     .initial = "0", .group = "Decoding", .help = "Seed of the noise at temperatures above 0."},
+    {.name = "wait-draft", .type = OPTION_BOOL, .offset = AT(wait_draft), .group = "Draft",
+     .help = "The target begins each window with the whole draft instead of working ahead."},
+    {.name = "lockstep", .type = OPTION_BOOL, .offset = AT(lockstep), .group = "Draft",
+     .help = "Only the client's drafts, nothing overlapped: how policies are measured."},
+    {.name = "row-price", .type = OPTION_FLOAT, .offset = AT(row_price), .min = -1, .max = 1000,
+     .initial = "-1", .group = "Draft",
+     .help = "Factor on the target's measured cost of rows; 0: rows are free; -1: as measured."},
+    {.name = "draft-silence", .type = OPTION_INT, .offset = AT(draft_silence), .min = 0,
+     .max = 30000, .initial = "5000", .value_name = "MS", .group = "Draft",
+     .help = "Silence that the draft's encoder sees behind the audio, so that drafts stop by themselves."},
+    {.name = "threads", .short_name = 't', .type = OPTION_INT, .offset = AT(threads), .min = 0,
+     .max = 64, .initial = "0", .group = "Speed",
+     .help = "Threads of the draft model; 0: one per processor."},
+    {.name = "kernels", .type = OPTION_STRING, .offset = AT(kernels), .value_name = "SET",
+     .group = "Speed", .help = "Kernel set: reference, avx2, avx512, neon. Default: the fastest here."},
+    {.name = "codec", .type = OPTION_CHOICE, .offset = AT(codec), .choices = codecs,
+     .initial = "flac", .group = "Target", .help = "Audio uplink: flac (lossless, about half) or pcm."},
+    {.name = "deadline", .type = OPTION_DURATION, .offset = AT(deadline), .min = 0, .max = 86400,
+     .initial = "30s", .group = "Target",
+     .help = "How long to go on trying when no target answers. Meanwhile the audio is kept."},
+    {.name = "tls", .type = OPTION_BOOL, .offset = AT(tls), .group = "TLS",
+     .help = "Connect with TLS."},
+    {.name = "tls-ca", .type = OPTION_PATH, .offset = AT(tls_ca), .group = "TLS",
+     .help = "PEM file with the authority that signed the target's certificate (implies --tls)."},
+    {.name = "tls-certificate", .type = OPTION_PATH, .offset = AT(tls_certificate), .group = "TLS",
+     .help = "PEM file with the client's certificate (mutual TLS)."},
+    {.name = "tls-key", .type = OPTION_PATH, .offset = AT(tls_key), .group = "TLS",
+     .help = "PEM file with the client's private key."},
+    {.name = "tls-server-name", .type = OPTION_STRING, .offset = AT(tls_server_name), .group = "TLS",
+     .help = "Name in the target's certificate when it is not its host name."},
+    {.name = "progress", .type = OPTION_BOOL, .offset = AT(progress), .initial = "yes",
+     .group = "Output", .help = "Progress and provisional text on a terminal."},
+    {.name = "summary", .type = OPTION_BOOL, .offset = AT(summary), .group = "Output",
+     .help = "A table of what was done and what it cost, on stderr, at the end."},
+    {.name = "log-level", .type = OPTION_CHOICE, .offset = AT(log_level), .choices = log_levels,
+     .initial = "info", .group = "Output", .help = "How much goes to stderr."},
+};
+
+static const struct option_program program = {
+    .name = "draft_node",
+    .version = SPECASR_VERSION,
+    .usage = "[options] FILE...",
+    .about = "Transcribes audio with a target_node: a small local model drafts the text, the target verifies "
+             "it in few passes. The text is the target's own, token for token.\n\n"
+             "Files: WAV, FLAC, Ogg (Vorbis, Opus), MP3, any rate and channel count. `-` reads raw PCM from "
+             "stdin (16 kHz, mono, 16-bit little-endian), cut into utterances by voice activity.\n\n"
+             "Exit codes: " EXIT_CODES_TEXT ".",
+    .examples = "draft_node --target 127.0.0.1:7600 talk.flac meeting.mp3\n"
+                "draft_node --target a:7600,b:7600 --format srt --language auto film.mp3 > film.srt\n"
+                "ffmpeg -i mic -f s16le -ac 1 -ar 16000 - | draft_node -\n"
+                "draft_node --check --summary talk.flac",
+    .options = table,
+    .n_options = ARRAY_LEN(table),
+    .positional_max = FILES_MAX,
+};
+
+/* What a pass over the inputs produces. */
+struct output {
+    struct result_writer writer;
+    struct summary *summary;
+    bool write;                             /* the second pass of --check writes nothing */
+    bool segments;
+    struct transcript *kept;                /* --check: of the first pass, in order */
+    uint32_t n_kept, n_seen, kept_capacity;
+};
+
+static bool keep(struct output *output, struct transcript *transcript)
+{
+    if (output->n_kept == output->kept_capacity) {
+        uint32_t capacity = MAX(16u, 2 * output->kept_capacity);
+        struct transcript *grown = realloc(output->kept, capacity * sizeof(*grown));
+        if (!grown)
+            return false;
+        output->kept = grown;
+        output->kept_capacity = capacity;
+    }
+    output->kept[output->n_kept++] = *transcript;
+    transcript_init(transcript);            /* taken */
+    return true;
+}
+
+static bool on_first(struct output *output, const char *name, struct transcript *transcript)
+{
+    struct error err;
+    struct result result = transcript_result(transcript, name, output->segments);
+    summary_add(&output->summary->total, &result.stats);
+    output->summary->n_files++;
+    if (result_write(&output->writer, &result, &err) != STATUS_OK) {
+        log_line(LOG_ERROR, "%s", err.text);
+        return false;
+    }
+    return !output->kept || keep(output, transcript);
+}
+
+static void on_second(struct output *output, const char *name, struct transcript *transcript)
+{
+    struct summary *summary = output->summary;
+    uint32_t i = output->n_seen++;
+    summary_add(&summary->alone, &transcript->stats);
+    summary->n_checked++;
+    bool same = i < output->n_kept && transcript_same(&output->kept[i], transcript);
+    if (!same) {
+        summary->n_differing++;
+        log_line(LOG_ERROR, "%s: the text differs from that of the target alone", name);
+    }
+}
+
+static bool on_result(void *context, const char *name, struct transcript *transcript)
+{
+    struct output *output = context;
+    if (output->write)
+        return on_first(output, name, transcript);
+    on_second(output, name, transcript);
+    return true;
+}
+
+static void on_failed(void *context, const char *name, const struct error *err)
+{
+    struct output *output = context;
+    bool named = strncmp(err->text, name, strlen(name)) == 0;
+    if (!output->write)
+        return;
+    log_line(LOG_ERROR, "%s%s%s", named ? "" : name, named ? "" : ": ", err->text);
+    output->summary->n_failed++;
+}
+
+static enum status run_all(struct engine *engine, const struct run_options *options,
+                           struct display *display, struct output *output,
+                           const char *const *files, struct error *err)
+{
+    struct run *run;
+    struct run_sink sink = {.result = on_result, .failed = on_failed, .context = output};
+    enum status rc = run_new(engine, options, display, &sink, &run, err);
+    for (uint32_t i = 0; rc == STATUS_OK && files[i]; i++)
+        rc = strcmp(files[i], "-") == 0 ? run_live(run, STDIN_FILENO, err)
+                                        : run_file(run, files[i], err);
+    run_free(&run);
+    return rc;
+}
+
+static struct run_options run_options_from(const struct values *values)
+{
+    struct run_options options = {.client = client_options_default(),
+                                  .deadline_s = values->deadline};
+    struct wire_rules *rules = &options.client.rules;
+    snprintf(rules->language, sizeof(rules->language), "%s", values->language);
+    rules->translate = values->translate;
+    rules->timestamps = values->timestamps;
+    rules->fallback = values->fallback;
+    rules->condition_on_previous = values->condition;
+    rules->temperature = (float)values->temperature;
+    rules->seed = (uint64_t)values->seed;
+    rules->use_drafts = values->draft;
+    rules->lockstep = values->lockstep;
+    rules->wait_draft = values->wait_draft;
+    rules->row_price = values->row_price < 0 ? -1.0f : (float)values->row_price;
+    options.client.codec = values->codec == 0 ? WIRE_PCM_S16 : WIRE_FLAC;
+    options.client.drafter.timestamps = values->timestamps;
+    options.client.drafter.translate = values->translate;
+    options.client.drafter.silence_ms = (uint32_t)values->draft_silence;
+    memcpy(options.client.drafter.language, rules->language, sizeof(rules->language));
+    options.link.n_targets = values->target.n;
+    for (uint32_t i = 0; i < values->target.n; i++)
+        option_address_format(&values->target.item[i], options.link.targets[i], LINK_ADDRESS_MAX);
+    options.link.tls_on = values->tls || values->tls_ca || values->tls_certificate;
+    options.link.tls = (struct rpc_tls){.ca = values->tls_ca, .certificate = values->tls_certificate,
+                                        .key = values->tls_key,
+                                        .server_name = values->tls_server_name};
+    options.segments = values->timestamps;
+    if (getrandom(options.client.session, sizeof(options.client.session), 0) < 0)
+        memset(options.client.session, 0x5A, sizeof(options.client.session));
+    return options;
+}
+
+static enum status open_draft(const struct values *values, struct engine *engine, struct error *err)
+{
+    char path[MODEL_PATH_MAX];
+    struct cpu_options cpu = {.n_threads = (uint32_t)values->threads, .kernels = values->kernels};
+    enum status rc = model_find(values->model, path, sizeof(path), err);
+    return rc == STATUS_OK ? engine_open(engine, path, &cpu, err) : rc;
+}
+
+static bool is_loopback(const struct values *values)
+{
+    const char *host = values->target.item[0].host;
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0;
+}
+
+static int exit_code_of(enum status rc, const struct summary *summary)
+{
+    if (rc == STATUS_UNAVAILABLE || rc == STATUS_TIMEOUT || rc == STATUS_CLOSED)
+        return EXIT_CODE_UNREACHABLE;
+    if (rc != STATUS_OK || summary->n_failed > 0)
+        return EXIT_CODE_FAILED;
+    return summary->n_differing > 0 ? EXIT_CODE_DIFFERS : EXIT_CODE_OK;
+}
+
+/* The inputs once, and with --check once more without drafts. */
+static enum status transcribe(const struct values *values, struct engine *engine,
+                              struct display *display, struct output *output,
+                              const char *const *files, struct error *err)
+{
+    struct run_options options = run_options_from(values);
+    enum status rc = run_all(engine, &options, display, output, files, err);
+    if (rc != STATUS_OK || !values->check)
+        return rc;
+    output->write = false;
+    options.client.rules.use_drafts = false;
+    rc = run_all(NULL, &options, display, output, files, err);
+    output->summary->same = output->summary->n_differing > 0 ? SUMMARY_DIFFERS : SUMMARY_SAME;
+    return rc;
+}
+
+static int run_program(const struct values *values, const char *const *files)
+{
+    struct engine engine = {0};
+    struct error err = {0};
+    struct display *display = NULL;
+    struct summary summary = {.drafted = values->draft, .one_machine = is_loopback(values)};
+    struct output output = {.writer = {.out = stdout, .format = (enum result_format)values->format},
+                            .summary = &summary, .write = true, .segments = values->timestamps};
+    if (values->check)
+        output.kept = calloc(1, sizeof(*output.kept));
+    output.kept_capacity = output.kept ? 1 : 0;
+    enum status rc = display_new(STDERR_FILENO, values->progress, getenv("TERM"), clock_monotonic(),
+                                 &display, &err);
+    if (rc == STATUS_OK && values->draft)
+        rc = open_draft(values, &engine, &err);
+    if (rc == STATUS_OK)
+        rc = transcribe(values, values->draft ? &engine : NULL, display, &output, files, &err);
+    display_free(&display);
+    if (rc != STATUS_OK)
+        log_line(LOG_ERROR, "%s", err.text);
+    if (rc == STATUS_OK && values->summary)
+        summary_write(&summary, stderr);
+    for (uint32_t i = 0; i < output.n_kept; i++)
+        transcript_release(&output.kept[i]);
+    free(output.kept);
+    engine_close(&engine);
+    return exit_code_of(rc, &summary);
+}
+
+int main(int argc, char **argv)
+{
+    struct values values = {0};
+    struct options *options = NULL;
+    int exit_code = EXIT_CODE_OK;
+    uint32_t n_files;
+    signal(SIGPIPE, SIG_IGN);
+    if (!options_start(&program, argc, argv, &values, &options, &exit_code))
+        return exit_code;
+    log_init("draft_node", (enum log_level)values.log_level);
+    const char *const *files = options_positional(options, &n_files);
+    bool timed = values.format == RESULT_SRT || values.format == RESULT_VTT || values.format == RESULT_TSV;
+    if (timed && !options_given(options, "timestamps"))
+        values.timestamps = true;
+    bool live = false;
+    for (uint32_t i = 0; i < n_files; i++)
+        live |= strcmp(files[i], "-") == 0;
+    if (n_files == 0)
+        exit_code = options_usage_error(&program, "give at least one audio file, or - for raw PCM on stdin");
+    else if (live && (n_files > 1 || values.check))
+        exit_code = options_usage_error(&program, "- stands alone, and without --check: stdin is read once");
+    else if (!values.draft && values.check)
+        exit_code = options_usage_error(&program, "--check compares with --no-draft: give only one of them");
+    else if (strlen(values.language) > 7)
+        exit_code = options_usage_error(&program, "--language takes a code such as en, or auto");
+    else
+        exit_code = run_program(&values, files);
+    options_free(&options);
+    return exit_code;
+}

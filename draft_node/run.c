@@ -1,0 +1,453 @@
+#include "run.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "audio/audio_file.h"
+#include "base/log.h"
+#include "run_int.h"
+#include "vocabulary.h"
+
+enum {
+    SILENCE_US = 1500000,                   /* of a target that owes work: it is gone */
+    RETRY_MIN_US = 100000,
+    RETRY_MAX_US = 2000000,
+    POLL_US = 20000,
+    CHUNK = 8000                            /* samples read from a file at once */
+};
+
+/* ---- jobs ---- */
+
+struct job *run_begin_job(struct run *run, const char *name, double offset_s)
+{
+    for (uint32_t i = 0; i < WIRE_UTTERANCES_MAX; i++) {
+        struct job *job = &run->jobs[i];
+        if (job->used)
+            continue;
+        *job = (struct job){.used = true, .name = name, .begun_us = clock_us(&run->clock)};
+        transcript_init(&job->transcript);
+        job->transcript.offset_s = offset_s;
+        job->utterance = client_begin(run->client);
+        if (run->heard_us < job->begun_us)
+            run->heard_us = job->begun_us;
+        return job;
+    }
+    SA_ASSERT(!"as many jobs as utterances");
+    return NULL;
+}
+
+static struct job *find_job(struct run *run, uint32_t utterance)
+{
+    for (uint32_t i = 0; i < WIRE_UTTERANCES_MAX; i++)
+        if (run->jobs[i].used && run->jobs[i].utterance == utterance)
+            return &run->jobs[i];
+    return NULL;
+}
+
+/* Hands a finished job to the sink, oldest first. */
+static void deliver(struct run *run)
+{
+    for (;;) {
+        struct job *oldest = NULL;
+        for (uint32_t i = 0; i < WIRE_UTTERANCES_MAX; i++) {
+            struct job *job = &run->jobs[i];
+            if (job->used && (!oldest || job->utterance < oldest->utterance))
+                oldest = job;
+        }
+        if (!oldest || !oldest->done)
+            return;
+        display_clear(run->display);
+        if (oldest->error.code != STATUS_OK)
+            run->sink.failed(run->sink.context, oldest->name, &oldest->error);
+        else if (!run->sink.result(run->sink.context, oldest->name, &oldest->transcript))
+            error_set(&run->fatal, STATUS_IO, "cannot write the result: is the disk full?");
+        transcript_release(&oldest->transcript);
+        oldest->used = false;
+    }
+}
+
+/* ---- what the client tells ---- */
+
+static void on_opened(void *context, const struct wire_opened *opened)
+{
+    struct run *run = context;
+    enum status rc = STATUS_OK;
+    run->n_failures = 0;
+    run->down_since_us = 0;
+    if (!run->engine || run->vocabulary_hash == opened->vocabulary_hash)
+        return;
+    run->vocabulary_hash = opened->vocabulary_hash;
+    tokenizer_free(&run->vocabulary);
+    if (tokenizer_hash(run->engine->tokenizer) == opened->vocabulary_hash) {
+        rc = client_set_vocabulary(run->client, run->engine->tokenizer, &run->fatal);
+    } else {
+        vocabulary_from_cache(opened->vocabulary_hash, &run->vocabulary);
+        if (run->vocabulary)
+            rc = client_set_vocabulary(run->client, run->vocabulary, &run->fatal);
+        else
+            link_ask_vocabulary(run->link, opened->vocabulary_hash);
+    }
+    if (rc == STATUS_OK)
+        error_clear(&run->fatal);
+}
+
+static void on_window_final(void *context, const struct wire_window_final *final)
+{
+    struct run *run = context;
+    struct job *job = find_job(run, final->utterance);
+    if (job && transcript_add(&job->transcript, final, &job->error) == STATUS_OK)
+        run->audio_done_s = (double)final->next_start / 16000.0;
+    if (job)
+        result_stats_add_target(&job->transcript.stats, link_target(run->link));
+}
+
+static void on_utterance_final(void *context, uint32_t utterance, const struct drafter_stats *stats)
+{
+    struct run *run = context;
+    struct job *job = find_job(run, utterance);
+    if (!job)
+        return;
+    transcript_add_draft(&job->transcript, stats);
+    job->transcript.stats.total_ms = (double)(clock_us(&run->clock) - job->begun_us) / 1000.0;
+    job->done = true;
+}
+
+static void on_failed(void *context, const struct wire_error *error)
+{
+    struct run *run = context;
+    struct job *job = find_job(run, error->utterance);
+    if (!job)
+        return;
+    error_set(&job->error, error->code == STATUS_OK ? STATUS_INTERNAL : error->code, "%s",
+              error->message);
+    job->done = true;
+}
+
+static void on_drain(void *context, uint32_t grace_ms)
+{
+    struct run *run = context;
+    log_line(LOG_DEBUG, "%s shuts down within %u ms", link_target(run->link), grace_ms);
+}
+
+/* ---- link ---- */
+
+static bool sink_send(void *context, const struct wire_frame *frame)
+{
+    return link_send(context, frame);
+}
+
+static size_t sink_queued(void *context)
+{
+    return link_queued(context);
+}
+
+/* What no other target and no second try would mend. */
+static bool is_final(enum status code)
+{
+    return code == STATUS_INVALID || code == STATUS_MISMATCH || code == STATUS_UNSUPPORTED ||
+           code == STATUS_DENIED;
+}
+
+static enum status link_failed(struct run *run, const struct error *why, struct error *err)
+{
+    uint64_t now = clock_us(&run->clock);
+    bool was_up = run->link_up;
+    client_disconnected(run->client);
+    link_disconnect(run->link);
+    run->link_up = false;
+    run->open_sent = false;
+    run->last_error = *why;
+    if (is_final(why->code))
+        return error_set(err, why->code, "%s: %s", link_target(run->link), why->text);
+    if (run->down_since_us == 0)
+        run->down_since_us = now;
+    if (was_up) {
+        log_line(LOG_WARN, "%s: %s; connecting again", link_target(run->link), why->text);
+        for (uint32_t i = 0; i < WIRE_UTTERANCES_MAX; i++)
+            if (run->jobs[i].used)
+                run->jobs[i].transcript.stats.resumes++;
+    }
+    uint64_t pause = (uint64_t)RETRY_MIN_US << MIN(run->n_failures, 5u);
+    run->retry_us = now + (was_up ? 1 : MIN(pause, (uint64_t)RETRY_MAX_US));
+    run->n_failures++;
+    return STATUS_OK;
+}
+
+/* Connects when it is time, notices silence, gives up at the deadline. */
+static enum status look_after_link(struct run *run, struct error *err)
+{
+    uint64_t now = clock_us(&run->clock);
+    if (run->retry_us && now >= run->retry_us) {
+        run->retry_us = 0;
+        enum status rc = link_connect(run->link, err);
+        if (rc != STATUS_OK)
+            return rc;
+    }
+    if (run->link_up && client_n_open(run->client) > 0 && now > run->heard_us + SILENCE_US) {
+        struct error why;
+        error_set(&why, STATUS_TIMEOUT, "nothing heard for %.1f s", SILENCE_US / 1e6);
+        return link_failed(run, &why, err);
+    }
+    double down_s = run->down_since_us ? (double)(now - run->down_since_us) / 1e6 : 0.0;
+    if (down_s > run->options.deadline_s)
+        return error_set(err, STATUS_UNAVAILABLE,
+                         "no target answered for %.0f s (%s: %s). Is target_node running there?",
+                         down_s, link_target(run->link), run->last_error.text);
+    return STATUS_OK;
+}
+
+static enum status take_vocabulary(struct run *run, const struct wire_bytes *bytes,
+                                   struct error *err)
+{
+    enum status rc = vocabulary_from_message(bytes, run->vocabulary_hash, &run->vocabulary, err);
+    free(bytes->data);
+    if (rc == STATUS_OK)
+        rc = client_set_vocabulary(run->client, run->vocabulary, err);
+    return rc;
+}
+
+static enum status take_event(struct run *run, struct link_event *event, struct error *err)
+{
+    struct error why;
+    enum status rc;
+    switch (event->kind) {
+    case LINK_NOTHING:
+        return STATUS_OK;
+    case LINK_UP:
+        run->link_up = true;
+        run->heard_us = clock_us(&run->clock);
+        return STATUS_OK;
+    case LINK_DOWN:
+        return link_failed(run, &event->error, err);
+    case LINK_FRAME:
+        run->heard_us = clock_us(&run->clock);
+        rc = client_receive(run->client, &event->frame, &why);
+        wire_frame_release(&event->frame);
+        return rc == STATUS_OK ? STATUS_OK : link_failed(run, &why, err);
+    case LINK_VOCABULARY:
+        return take_vocabulary(run, &event->bytes, err);
+    case LINK_AUDIO:
+        return live_take(run, event, err);
+    case LINK_AUDIO_FAILED:
+        return error_set(err, event->error.code, "stdin: %s", event->error.text);
+    }
+    return STATUS_OK;
+}
+
+/* ---- display ---- */
+
+static void append_text(const struct tokenizer *vocabulary, const int32_t *ids, uint32_t n,
+                        char *text, size_t max)
+{
+    struct text_buffer buffer = {.bytes = (uint8_t *)text, .max = max - 1};
+    if (tokenizer_decode(vocabulary, ids, n, &buffer, NULL) != STATUS_OK)
+        buffer.n = 0;
+    text[buffer.n] = '\0';
+}
+
+static void show(struct run *run)
+{
+    char decided[4096] = "", drafted[4096] = "";
+    struct client_view view;
+    struct job *job = NULL;
+    if (!display_active(run->display))
+        return;
+    for (uint32_t i = 0; i < WIRE_UTTERANCES_MAX; i++)
+        if (run->jobs[i].used && (!job || run->jobs[i].utterance < job->utterance))
+            job = &run->jobs[i];
+    if (!job)
+        return;
+    const struct tokenizer *vocabulary = run->vocabulary ? run->vocabulary
+                                         : run->engine   ? run->engine->tokenizer
+                                                         : NULL;
+    if (vocabulary && run->vocabulary_hash && client_look(run->client, job->utterance, &view)) {
+        int32_t ids[WIRE_DRAFT_NODES_MAX];
+        for (uint32_t i = 0; i < view.n_drafted; i++)
+            ids[i] = view.drafted[i].token;
+        append_text(vocabulary, view.decided, view.n_decided, decided, sizeof(decided));
+        append_text(vocabulary, ids, view.n_drafted, drafted, sizeof(drafted));
+    }
+    struct display_state state = {
+        .label = job->name,
+        .audio_done_s = run->audio_done_s,
+        .audio_total_s = run->audio_total_s,
+        .elapsed_s = (double)(clock_us(&run->clock) - run->file_begun_us) / 1e6,
+        .committed = job->transcript.text,
+        .decided = decided,
+        .provisional = drafted,
+    };
+    display_show(run->display, &state, false);
+}
+
+/* ---- loop ---- */
+
+static enum status take_events(struct run *run, int64_t wait_us, struct error *err)
+{
+    struct link_event event = link_next(run->link, wait_us);
+    enum status rc = STATUS_OK;
+    while (event.kind != LINK_NOTHING && rc == STATUS_OK) {
+        rc = take_event(run, &event, err);
+        if (rc == STATUS_OK)
+            event = link_next(run->link, 0);
+    }
+    return rc;
+}
+
+enum status run_turn(struct run *run, int64_t wait_us, struct error *err)
+{
+    bool worked;
+    /* Open may go out before the target has accepted the stream: it saves a round trip. */
+    if (!run->open_sent && !run->retry_us) {
+        client_connected(run->client, (struct client_sink){.send = sink_send, .queued = sink_queued,
+                                                           .context = run->link});
+        run->open_sent = true;
+    }
+    enum status rc = client_step(run->client, &worked, err);
+    if (rc == STATUS_OK && run->open_sent && !client_is_connected(run->client)) {
+        struct error why;
+        error_set(&why, STATUS_CLOSED, "the stream takes no more frames");
+        rc = link_failed(run, &why, err);
+    }
+    if (rc == STATUS_OK)
+        rc = take_events(run, worked ? 0 : wait_us, err);
+    if (rc == STATUS_OK)
+        rc = look_after_link(run, err);
+    if (rc != STATUS_OK)
+        return rc;
+    deliver(run);
+    show(run);
+    if (run->fatal.code != STATUS_OK) {
+        if (err)
+            *err = run->fatal;
+        return run->fatal.code;
+    }
+    return STATUS_OK;
+}
+
+static bool any_job(const struct run *run)
+{
+    for (uint32_t i = 0; i < WIRE_UTTERANCES_MAX; i++)
+        if (run->jobs[i].used)
+            return true;
+    return false;
+}
+
+/* Reads what the client has room for. *ended: nothing is left to read. */
+static enum status feed(struct run *run, struct audio_file *file, bool *ended, struct error *err)
+{
+    int16_t samples[CHUNK];
+    while (!*ended && client_room(run->client) >= CHUNK) {
+        size_t n;
+        enum status rc = audio_file_read(file, samples, CHUNK, &n, err);
+        if (rc != STATUS_OK)
+            return rc;
+        if (n == 0) {
+            *ended = true;
+            client_end(run->client);
+            return STATUS_OK;
+        }
+        rc = client_audio(run->client, samples, n, err);
+        if (rc != STATUS_OK)
+            return rc;
+    }
+    return STATUS_OK;
+}
+
+static enum status transcribe(struct run *run, struct audio_file *file, const char *path,
+                              struct error *err)
+{
+    bool ended = false;
+    struct job *job = run_begin_job(run, path, 0.0);
+    uint32_t utterance = job->utterance;
+    run->audio_total_s = (double)audio_file_info(file)->n_samples / 16000.0;
+    job->transcript.stats.audio_s = run->audio_total_s;
+    while (any_job(run)) {
+        enum status rc = STATUS_OK;
+        if (!ended && !job->done) {
+            struct error why;
+            if (feed(run, file, &ended, &why) != STATUS_OK) {
+                ended = true;
+                client_cancel(run->client, utterance);
+                job->error = why;
+                job->done = true;
+            }
+        }
+        rc = run_turn(run, POLL_US, err);
+        if (rc != STATUS_OK)
+            return rc;
+    }
+    return STATUS_OK;
+}
+
+enum status run_file(struct run *run, const char *path, struct error *err)
+{
+    struct audio_file *file;
+    struct error why;
+    run->file_begun_us = clock_us(&run->clock);
+    run->audio_done_s = 0.0;
+    if (audio_file_open(path, &file, &why) != STATUS_OK) {
+        run->sink.failed(run->sink.context, path, &why);
+        return STATUS_OK;
+    }
+    enum status rc = transcribe(run, file, path, err);
+    const char *warning = audio_file_warning(file);
+    if (warning)
+        log_line(LOG_WARN, "%s", warning);
+    audio_file_free(file);
+    display_clear(run->display);
+    return rc;
+}
+
+/* ---- life ---- */
+
+enum status run_new(struct engine *engine, const struct run_options *options,
+                    struct display *display, const struct run_sink *sink, struct run **out,
+                    struct error *err)
+{
+    struct run *run = calloc(1, sizeof(*run));
+    *out = NULL;
+    if (!run)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for the run");
+    run->engine = engine;
+    run->options = *options;
+    run->display = display;
+    run->sink = *sink;
+    run->clock = clock_monotonic();
+    struct client_events events = {
+        .opened = on_opened,
+        .window_final = on_window_final,
+        .utterance_final = on_utterance_final,
+        .failed = on_failed,
+        .drain = on_drain,
+        .context = run,
+    };
+    enum status rc = link_new(&options->link, &run->link, err);
+    if (rc == STATUS_OK)
+        rc = client_new(engine, &options->client, &events, &run->client, err);
+    if (rc == STATUS_OK)
+        rc = link_connect(run->link, err);
+    if (rc != STATUS_OK) {
+        run_free(&run);
+        return rc;
+    }
+    run->down_since_us = clock_us(&run->clock);
+    error_set(&run->last_error, STATUS_UNAVAILABLE, "no connection yet");
+    *out = run;
+    return STATUS_OK;
+}
+
+void run_free(struct run **run_ptr)
+{
+    struct run *run = *run_ptr;
+    if (!run)
+        return;
+    for (uint32_t i = 0; i < WIRE_UTTERANCES_MAX; i++)
+        if (run->jobs[i].used)
+            transcript_release(&run->jobs[i].transcript);
+    client_free(&run->client);
+    link_free(&run->link);
+    tokenizer_free(&run->vocabulary);
+    free(run);
+    *run_ptr = NULL;
+}

@@ -1,0 +1,54 @@
+/* run_int.h: the parts of a run: run.c (loop, link, events), run_live.c (voice activity). */
+#ifndef DRAFT_NODE_RUN_INT_H
+#define DRAFT_NODE_RUN_INT_H
+
+#include "base/clock.h"
+#include "run.h"
+#include "text/tokenizer.h"
+
+/* An utterance under way. */
+struct job {
+    bool used;
+    uint32_t utterance;
+    const char *name;                       /* borrowed: the file */
+    uint64_t begun_us;
+    bool done;
+    struct transcript transcript;
+    struct error error;                     /* code STATUS_OK: none */
+};
+
+struct run {
+    struct engine *engine;
+    struct run_options options;
+    struct display *display;
+    struct run_sink sink;
+    struct link *link;
+    struct client *client;
+    struct clock clock;
+    struct tokenizer *vocabulary;           /* own; NULL: none or the engine's */
+    uint64_t vocabulary_hash;               /* asked for; 0: none */
+    bool open_sent;                         /* on the present call */
+    bool link_up;                           /* the target accepted it */
+    uint64_t retry_us;                      /* connect again at this time; 0: a call is under way */
+    uint64_t down_since_us;                 /* no answer since; 0: all is well */
+    uint64_t heard_us;                      /* last frame, or since when one is owed */
+    uint32_t n_failures;                    /* in a row */
+    struct error last_error;                /* why the link is down */
+    struct job jobs[WIRE_UTTERANCES_MAX];
+    double audio_total_s, audio_done_s;     /* for the display */
+    uint64_t file_begun_us;
+    struct error fatal;                     /* set by an event: ends the run */
+    /* live input */
+    struct live *live;
+};
+
+/* One turn of the loop: waits up to wait_us when there is nothing to do. */
+MUST_CHECK enum status run_turn(struct run *run, int64_t wait_us, struct error *err);
+
+/* A job for the utterance begun now. */
+struct job *run_begin_job(struct run *run, const char *name, double offset_s);
+
+/* Live audio from the reader thread (run_live.c). */
+MUST_CHECK enum status live_take(struct run *run, struct link_event *event, struct error *err);
+
+#endif

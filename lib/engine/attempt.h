@@ -1,0 +1,86 @@
+/* attempt.h: one attempt at decoding one window: the timeline of its tokens on a backend sequence.
+ *
+ *     prompt p0 p1 p2 p3 | decided d0 d1 d2 d3      tokens, in positions 0, 1, 2, ...
+ *     ------ kept ------------------ | root          keys and values: all but the last (at least)
+ *                                      |- tree ...   proposed tokens, rows of the next pass
+ *
+ * A pass evaluates what is pending (everything behind the kept rows: the whole prompt at first, then
+ * the last decided token), and a tree of proposed tokens below the last pending one, the root. The
+ * target's choices decide at least one token (spec/accept.h). Without a tree this is plain decoding; a
+ * client's draft model uses the same code without trees.
+ */
+#ifndef ENGINE_ATTEMPT_H
+#define ENGINE_ATTEMPT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backend/backend.h"
+#include "engine/window.h"
+#include "spec/accept.h"
+#include "spec/tree.h"
+
+/* Rows of one forward, of one or more attempts. Plain data, no release needed. */
+struct pass {
+    uint32_t n;
+    struct backend_row row[BACKEND_ROWS_MAX];
+    struct rules_choice choice[BACKEND_ROWS_MAX];
+};
+
+struct attempt {
+    struct sequence *sequence;              /* borrowed */
+    struct rules rules;
+    uint32_t n_tokens_max;                  /* sampled tokens: half of the positions, as OpenAI does */
+    uint32_t n_prompt;
+    int32_t prompt[WINDOW_TOKENS_MAX];
+    uint32_t n_decided;                     /* the end token among them */
+    int32_t decided[WINDOW_TOKENS_MAX];
+    float logprob[WINDOW_TOKENS_MAX];
+    struct rules_state state;               /* after all decided tokens */
+    float no_speech;                        /* probability at the start token */
+    bool ended;
+    /* the rows of the pass under way */
+    struct spec_tree tree;
+    struct spec_accepted accepted;          /* of the last pass */
+    uint32_t first_row, n_pending;
+    bool choosing;                          /* false: a piece of a long prompt, no choice yet */
+};
+
+/* Starts over on a sequence that has been encoded. The prompt is [<|startofprev|> previous...] start
+ * [language task] [notimestamps]; `previous` may be NULL. language: a token, or -1 for models without. */
+struct attempt_prompt {
+    const struct window_prompt *previous;
+    int32_t language;
+    bool translate;
+};
+
+void attempt_begin(struct attempt *attempt, struct sequence *sequence, const struct rules *rules,
+                   const struct attempt_prompt *prompt);
+
+/* Only the start token as prompt, only a language token as answer. */
+void attempt_begin_detection(struct attempt *attempt, struct sequence *sequence,
+                             const struct rules *rules);
+
+/* Rows of the next pass that come in any case (root and prompt), and how many nodes may come beside
+ * them in a pass with `room` rows left (positions and tokens that are left count too). */
+uint32_t attempt_pending(const struct attempt *attempt);
+uint32_t attempt_nodes_max(const struct attempt *attempt, uint32_t room);
+
+/* Appends rows to the pass: the pending ones and those of `tree` (NULL: none; cut to what fits, end
+ * tokens need no row). Returns the number of rows, 0 when there is no room for any. */
+uint32_t attempt_offer(struct attempt *attempt, const struct spec_tree *tree, struct pass *pass);
+
+/* After backend_forward: decides tokens and keeps their rows. Returns how many tokens were decided (0
+ * for a piece of a prompt); they are the last ones of attempt->decided. */
+uint32_t attempt_absorb(struct attempt *attempt, const struct pass *pass);
+
+/* Forces the decided tokens (a draft model that follows a target): keeps the rows of the common prefix. */
+void attempt_follow(struct attempt *attempt, const int32_t *decided, uint32_t n_decided);
+
+/* Decided tokens without the end token. */
+uint32_t attempt_n_text(const struct attempt *attempt);
+
+/* Sum of log-probabilities over the number of text tokens + 1 (decoding.py). */
+float attempt_mean_logprob(const struct attempt *attempt);
+
+#endif

@@ -1,0 +1,289 @@
+#include "engine/drafter.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/attempt.h"
+#include "engine/window.h"
+
+enum { ENCODE_SLICE_US = 20000 };
+
+/* IDLE --begin--> ENCODE --> [DETECT -->] DRAFT --end token, cap--> COMPLETE
+ *                                           ^-----follow (mismatch)----'      */
+enum drafter_phase { DRAFTER_IDLE, DRAFTER_ENCODE, DRAFTER_DETECT, DRAFTER_DRAFT, DRAFTER_COMPLETE };
+
+struct drafter {
+    struct engine *engine;
+    struct text_map *map;
+    struct drafter_options options;
+    struct sequence *sequence;
+    enum drafter_phase phase;
+    float *features;                        /* [n_mels][n_frames] */
+    uint32_t n_frames;
+    struct attempt attempt;
+    uint32_t n_forced;                      /* draft ids that stand for decided tokens */
+    int32_t language;
+    int32_t decided[WIRE_TOKENS_MAX];       /* target ids that the proposal grew from */
+    uint32_t n_decided;
+    struct drafter_proposal proposal;
+    uint32_t version;
+    struct drafter_stats stats;
+    struct pass pass;
+};
+
+static enum status check_language(struct drafter *drafter, struct error *err)
+{
+    const struct model_description *model = drafter->engine->description;
+    const char *language = drafter->options.language;
+    bool automatic = strcmp(language, "auto") == 0;
+    drafter->language = -1;
+    if (!model->multilingual) {
+        if ((!automatic && strcmp(language, "en") != 0) || drafter->options.translate)
+            return error_set(err, STATUS_MISMATCH,
+                             "the draft model %s is English only: use a multilingual one, or --no-draft",
+                             model->name);
+        return STATUS_OK;
+    }
+    if (automatic)
+        return STATUS_OK;
+    drafter->language = tokenizer_language_token(drafter->engine->tokenizer, language);
+    if (drafter->language < 0)
+        return error_set(err, STATUS_MISMATCH, "the draft model %s has no language \"%s\"",
+                         model->name, language);
+    return STATUS_OK;
+}
+
+enum status drafter_new(struct engine *engine, const struct drafter_options *options,
+                        struct drafter **out, struct error *err)
+{
+    struct drafter *drafter = calloc(1, sizeof(*drafter));
+    *out = NULL;
+    if (!drafter)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for a drafter");
+    drafter->engine = engine;
+    drafter->options = *options;
+    drafter->features = malloc((size_t)engine->description->n_mels * WINDOW_FRAMES * sizeof(float));
+    enum status rc = drafter->features ? check_language(drafter, err)
+                                       : error_set(err, STATUS_NO_MEMORY, "no memory for features");
+    if (rc == STATUS_OK)
+        rc = backend_open(engine->backend, &drafter->sequence, err);
+    if (rc != STATUS_OK) {
+        drafter_free(&drafter);
+        return rc;
+    }
+    *out = drafter;
+    return STATUS_OK;
+}
+
+void drafter_free(struct drafter **drafter_ptr)
+{
+    struct drafter *drafter = *drafter_ptr;
+    if (!drafter)
+        return;
+    text_map_free(&drafter->map);
+    backend_close(&drafter->sequence);
+    free(drafter->features);
+    free(drafter);
+    *drafter_ptr = NULL;
+}
+
+void drafter_begin(struct drafter *drafter, const int16_t *samples, uint64_t n)
+{
+    uint64_t with_silence = n + (uint64_t)drafter->options.silence_ms * (WINDOW_RATE / 1000);
+    uint64_t frames = (MIN(with_silence, (uint64_t)WINDOW_SAMPLES) + WINDOW_HOP - 1) / WINDOW_HOP;
+    drafter->n_frames = (uint32_t)(frames + frames % 2);
+    drafter->n_frames = MAX(drafter->n_frames, (uint32_t)MEL_FRAMES_MIN);
+    mel_compute(drafter->engine->mel, samples, n, drafter->n_frames, drafter->features);
+    drafter->phase = DRAFTER_ENCODE;
+    drafter->n_decided = 0;
+    drafter->n_forced = 0;
+    drafter->proposal = (struct drafter_proposal){0};
+    drafter->version++;
+    memset(&drafter->stats, 0, sizeof(drafter->stats));
+    if (strcmp(drafter->options.language, "auto") == 0)
+        drafter->language = -1;
+}
+
+void drafter_stop(struct drafter *drafter)
+{
+    drafter->phase = DRAFTER_IDLE;
+}
+
+bool drafter_busy(const struct drafter *drafter)
+{
+    return drafter->phase != DRAFTER_IDLE && drafter->phase != DRAFTER_COMPLETE;
+}
+
+const struct drafter_proposal *drafter_proposal(const struct drafter *drafter, uint32_t *version)
+{
+    *version = drafter->version;
+    return &drafter->proposal;
+}
+
+const struct drafter_stats *drafter_stats(const struct drafter *drafter)
+{
+    return &drafter->stats;
+}
+
+/* ---- the proposal ---- */
+
+/* Draft ids behind the forced ones -> target ids behind the decided ones. */
+static enum status map_proposal(struct drafter *drafter, bool complete, struct error *err)
+{
+    struct map_piece drafted[WINDOW_TOKENS_MAX];
+    struct map_piece mapped[2 * WIRE_TOKENS_MAX];
+    const struct attempt *attempt = &drafter->attempt;
+    uint32_t n = attempt->n_decided - drafter->n_forced;
+    if (!drafter->map)
+        return STATUS_OK;
+    for (uint32_t i = 0; i < n; i++)
+        drafted[i] = (struct map_piece){.token = attempt->decided[drafter->n_forced + i],
+                                        .confidence = expf(attempt->logprob[drafter->n_forced + i])};
+    struct map_draft draft = {.decided = drafter->decided, .n_decided = drafter->n_decided,
+                              .pieces = drafted, .n_pieces = n, .complete = complete};
+    struct map_pieces out = {.pieces = mapped, .max = ARRAY_LEN(mapped)};
+    enum status rc = text_map_to_target(drafter->map, &draft, &out, err);
+    if (rc != STATUS_OK)
+        return rc;
+    struct drafter_proposal *proposal = &drafter->proposal;
+    bool changed = complete != proposal->complete || out.n != proposal->n_nodes ||
+                   proposal->n_prefix != drafter->n_decided;
+    proposal->n_prefix = drafter->n_decided;
+    proposal->complete = complete;
+    proposal->n_nodes = MIN(out.n, (uint32_t)WIRE_DRAFT_NODES_MAX);
+    for (uint32_t i = 0; i < proposal->n_nodes; i++)
+        proposal->nodes[i] = (struct wire_node){
+            .token = mapped[i].token, .parent = (int32_t)i - 1,
+            .confidence = fminf(fmaxf(mapped[i].confidence, 0.0f), 1.0f)};
+    drafter->version += changed;
+    return STATUS_OK;
+}
+
+enum status drafter_set_target(struct drafter *drafter, const struct tokenizer *target,
+                               struct error *err)
+{
+    text_map_free(&drafter->map);
+    enum status rc =
+        text_map_new(drafter->engine->tokenizer, target, 2 * WIRE_TOKENS_MAX, &drafter->map, err);
+    if (rc == STATUS_OK && (drafter->phase == DRAFTER_DRAFT || drafter->phase == DRAFTER_COMPLETE))
+        rc = map_proposal(drafter, drafter->attempt.ended, err);
+    return rc;
+}
+
+/* Does the proposal (its prefix, its nodes) go along with all that is decided, and beyond? */
+static bool still_good(const struct drafter *drafter, const int32_t *decided, uint32_t n_decided)
+{
+    const struct drafter_proposal *proposal = &drafter->proposal;
+    uint32_t n_prefix = drafter->n_decided;
+    if (n_decided < n_prefix || n_decided > n_prefix + proposal->n_nodes)
+        return false;
+    if (memcmp(decided, drafter->decided, n_prefix * sizeof(*decided)) != 0)
+        return false;
+    for (uint32_t i = n_prefix; i < n_decided; i++)
+        if (proposal->nodes[i - n_prefix].token != decided[i])
+            return false;
+    return true;
+}
+
+/* A new attempt starts from nothing: what was drafted from the start is still the best guess. */
+static bool restarts(const struct drafter *drafter, uint32_t n_decided)
+{
+    return n_decided == 0 && drafter->n_decided == 0;
+}
+
+enum status drafter_follow(struct drafter *drafter, const int32_t *decided, uint32_t n_decided,
+                           struct error *err)
+{
+    if (drafter->phase == DRAFTER_IDLE || restarts(drafter, n_decided) ||
+        still_good(drafter, decided, n_decided))
+        return STATUS_OK;
+    SA_ASSERT(n_decided <= WIRE_TOKENS_MAX);
+    memcpy(drafter->decided, decided, n_decided * sizeof(*decided));
+    drafter->n_decided = n_decided;
+    drafter->proposal.n_nodes = 0;
+    drafter->proposal.n_prefix = n_decided;
+    drafter->proposal.complete = false;
+    if ((drafter->phase != DRAFTER_DRAFT && drafter->phase != DRAFTER_COMPLETE) || !drafter->map)
+        return STATUS_OK;                   /* the encoder is not through: the draft begins there */
+    int32_t ids[WINDOW_TOKENS_MAX];
+    struct token_list forced = {.ids = ids, .max = ARRAY_LEN(ids)};
+    enum status rc = text_map_to_draft(drafter->map, decided, n_decided, &forced, err);
+    if (rc != STATUS_OK)
+        return rc;
+    attempt_follow(&drafter->attempt, forced.ids, forced.n);
+    drafter->n_forced = forced.n;
+    drafter->phase = drafter->attempt.ended ? DRAFTER_COMPLETE : DRAFTER_DRAFT;
+    return STATUS_OK;
+}
+
+/* ---- work ---- */
+
+static struct rules rules_for(const struct drafter *drafter)
+{
+    struct rules rules = rules_default(drafter->engine->description, drafter->engine->masks);
+    rules.timestamps = drafter->options.timestamps;
+    return rules;
+}
+
+static enum status begin_draft(struct drafter *drafter, struct error *err)
+{
+    struct rules rules = rules_for(drafter);
+    if (drafter->engine->description->multilingual && drafter->language < 0) {
+        drafter->phase = DRAFTER_DETECT;
+        attempt_begin_detection(&drafter->attempt, drafter->sequence, &rules);
+        return STATUS_OK;
+    }
+    struct attempt_prompt prompt = {.language = drafter->language,
+                                    .translate = drafter->options.translate};
+    drafter->phase = DRAFTER_DRAFT;
+    attempt_begin(&drafter->attempt, drafter->sequence, &rules, &prompt);
+    /* The target may have begun without us. */
+    uint32_t n = drafter->n_decided;
+    int32_t decided[WIRE_TOKENS_MAX];
+    memcpy(decided, drafter->decided, n * sizeof(*decided));
+    drafter->n_decided = 0;
+    return n > 0 ? drafter_follow(drafter, decided, n, err) : STATUS_OK;
+}
+
+static enum status encode_slice(struct drafter *drafter, struct error *err)
+{
+    bool done;
+    uint64_t start = clock_us(&drafter->engine->clock);
+    struct backend_features features = {.mel = drafter->features,
+                                        .n_mels = drafter->engine->description->n_mels,
+                                        .n_frames = drafter->n_frames};
+    enum status rc = backend_encode(drafter->sequence, &features, ENCODE_SLICE_US, &done, err);
+    drafter->stats.encode_us += clock_us(&drafter->engine->clock) - start;
+    return rc == STATUS_OK && done ? begin_draft(drafter, err) : rc;
+}
+
+static enum status decode_step(struct drafter *drafter, struct error *err)
+{
+    uint64_t start = clock_us(&drafter->engine->clock);
+    drafter->pass.n = 0;
+    drafter->stats.rows += attempt_offer(&drafter->attempt, NULL, &drafter->pass);
+    enum status rc = backend_forward(drafter->engine->backend, drafter->pass.row, drafter->pass.n, err);
+    if (rc != STATUS_OK)
+        return rc;
+    attempt_absorb(&drafter->attempt, &drafter->pass);
+    drafter->stats.steps++;
+    drafter->stats.decode_us += clock_us(&drafter->engine->clock) - start;
+    if (drafter->phase == DRAFTER_DETECT) {
+        if (drafter->attempt.n_decided == 0)
+            return STATUS_OK;
+        drafter->language = drafter->attempt.decided[0];
+        return begin_draft(drafter, err);
+    }
+    if (drafter->attempt.ended)
+        drafter->phase = DRAFTER_COMPLETE;
+    return map_proposal(drafter, drafter->attempt.ended, err);
+}
+
+enum status drafter_step(struct drafter *drafter, bool *worked, struct error *err)
+{
+    *worked = drafter_busy(drafter);
+    if (drafter->phase == DRAFTER_ENCODE)
+        return encode_slice(drafter, err);
+    return *worked ? decode_step(drafter, err) : STATUS_OK;
+}

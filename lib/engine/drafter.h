@@ -1,0 +1,73 @@
+/* drafter.h: a small model's draft of one window, in the target's tokens.
+ *
+ *     decided by the target  d0 d1 d2 | t0 t1 t2 t3 ... end       the proposal, in target ids
+ *     draft model's timeline   D0 D1  |  T0  T1  T2 ...           the same text in its own ids
+ *
+ * The draft is greedy over the whole window, timestamps and end token included, and grows a token per
+ * step. While the target follows it nothing happens; when the target decides something else, the draft
+ * model is set behind the correction and drafts on from there. A draft is never trusted, so its encoder
+ * runs only over the real audio and some silence instead of 30 s.
+ */
+#ifndef ENGINE_DRAFTER_H
+#define ENGINE_DRAFTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/engine.h"
+#include "text/map.h"
+#include "wire/wire.h"
+
+struct drafter_options {
+    bool timestamps;
+    bool translate;
+    char language[8];                       /* "en"; "auto": the draft model detects it */
+    uint32_t silence_ms;                    /* behind the audio, so that the draft stops by itself */
+};
+
+struct drafter_stats {
+    uint32_t steps, rows;                   /* forwards of the draft model and their rows */
+    uint64_t encode_us, decode_us;
+};
+
+struct drafter_proposal {
+    uint32_t n_prefix;                      /* decided tokens that it grew from */
+    uint32_t n_nodes;
+    struct wire_node nodes[WIRE_DRAFT_NODES_MAX];   /* a chain */
+    bool complete;
+};
+
+struct drafter;
+
+/* Borrows the engine. STATUS_MISMATCH when the draft model lacks the language or the task. */
+MUST_CHECK enum status drafter_new(struct engine *engine, const struct drafter_options *options,
+                                   struct drafter **out, struct error *err);
+
+/* The vocabulary of the proposals, borrowed. Before it is known the model drafts already, but there is
+ * no proposal yet. */
+MUST_CHECK enum status drafter_set_target(struct drafter *drafter, const struct tokenizer *target,
+                                          struct error *err);
+void drafter_free(struct drafter **drafter);
+
+/* A new window with n samples of audio (borrowed for the call); at most 30 s. */
+void drafter_begin(struct drafter *drafter, const int16_t *samples, uint64_t n);
+
+/* No window: nothing to do. */
+void drafter_stop(struct drafter *drafter);
+
+/* All tokens that the target has decided in this window's present attempt. */
+MUST_CHECK enum status drafter_follow(struct drafter *drafter, const int32_t *decided,
+                                      uint32_t n_decided, struct error *err);
+
+/* One piece of work: an encoder slice or a decoder step. *worked is false when there is nothing to do. */
+MUST_CHECK enum status drafter_step(struct drafter *drafter, bool *worked, struct error *err);
+
+/* Is there a window with something left to draft? */
+bool drafter_busy(const struct drafter *drafter);
+
+/* The proposal as it stands; `version` rises with each change. Borrowed until the next call. */
+const struct drafter_proposal *drafter_proposal(const struct drafter *drafter, uint32_t *version);
+
+const struct drafter_stats *drafter_stats(const struct drafter *drafter);
+
+#endif

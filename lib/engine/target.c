@@ -1,0 +1,222 @@
+/* target.c: how a target spends its time: one slice of an encoder, one pass, again. */
+#include "engine/target.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/target_int.h"
+
+enum { ALIVE_US = 500000 };
+
+/* Before anything was measured: a plain step and a further row of a small model on a CPU. */
+static const float prior_step_us = 4000.0f, prior_row_us = 500.0f;
+
+struct target_options target_options_default(void)
+{
+    return (struct target_options){.sessions_max = 64, .slice_us = 30000};
+}
+
+enum status target_new(struct engine *engine, const struct target_options *options,
+                       struct target **out, struct error *err)
+{
+    struct target *target = calloc(1, sizeof(*target));
+    *out = NULL;
+    if (!target)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for the target");
+    target->engine = engine;
+    target->options = *options;
+    target->features = calloc((size_t)engine->description->n_mels * WINDOW_FRAMES, sizeof(float));
+    spec_cost_init(&target->cost, prior_step_us, prior_row_us);
+    if (!target->features) {
+        free(target);
+        return error_set(err, STATUS_NO_MEMORY, "no memory for the target's features");
+    }
+    *out = target;
+    return STATUS_OK;
+}
+
+void target_free(struct target **target)
+{
+    if (!*target)
+        return;
+    SA_ASSERT((*target)->n_sessions == 0);
+    free((*target)->features);
+    free(*target);
+    *target = NULL;
+}
+
+/* ---- encoder ---- */
+
+static struct utterance *wants_encoder(struct target_session *session)
+{
+    struct utterance *u = session->dead ? NULL : session_current(session);
+    return u && u->phase == PHASE_ENCODE ? u : NULL;
+}
+
+/* One window is in the encoder until it is done: its features are held once, and the one that came
+ * first is finished first. */
+static struct target_session *next_encoding(struct target *target)
+{
+    struct target_session *oldest = NULL;
+    for (struct target_session *s = target->sessions; s; s = s->next) {
+        struct utterance *u = wants_encoder(s);
+        if (u && (!oldest || u->times.ready_us < session_current(oldest)->times.ready_us))
+            oldest = s;
+    }
+    return oldest;
+}
+
+/* Does a slice; false: nothing to encode. */
+static bool encode_slice(struct target *target)
+{
+    if (target->encoding && !wants_encoder(target->encoding))
+        target->encoding = NULL;
+    struct target_session *session = target->encoding ? target->encoding : next_encoding(target);
+    if (!session)
+        return false;
+    struct utterance *u = session_current(session);
+    uint64_t start = clock_us(&target->engine->clock);
+    if (!target->encoding) {
+        utterance_features(session, u);
+        target->encoding = session;
+    }
+    struct backend_features features = {.mel = target->features,
+                                        .n_mels = target->engine->description->n_mels,
+                                        .n_frames = WINDOW_FRAMES};
+    struct error err;
+    bool done;
+    enum status rc = backend_encode(session->sequence, &features, target->options.slice_us, &done, &err);
+    u->stats.encode_us += clock_us(&target->engine->clock) - start;
+    if (rc != STATUS_OK) {
+        target->encoding = NULL;
+        session_fail_utterance(session, u->id, rc, err.text);
+    } else if (done) {
+        target->encoding = NULL;
+        utterance_encoded(session, u);
+    }
+    return true;
+}
+
+/* ---- passes ---- */
+
+static bool wants_rows(const struct utterance *u)
+{
+    return u && (u->phase == PHASE_DETECT || u->phase == PHASE_DECODE);
+}
+
+/* Sessions in turn: the one that came first in the last pass comes last in this one. */
+static struct target_session *session_at(struct target *target, uint32_t index)
+{
+    struct target_session *s = target->sessions;
+    for (uint32_t i = (index + target->turn) % target->n_sessions; i > 0; i--)
+        s = s->next;
+    return s;
+}
+
+struct gathered {
+    struct target_session *session[BACKEND_ROWS_MAX];
+    uint32_t first_row[BACKEND_ROWS_MAX + 1];
+    uint32_t n;
+    uint32_t n_ready;                       /* sessions that have a window to decode */
+    uint64_t until_us;
+};
+
+/* Fair shares of the rows: each session gets what the earlier ones left, at most an equal part of it. */
+static void gather(struct target *target, struct gathered *all)
+{
+    *all = (struct gathered){.until_us = UINT64_MAX};
+    target->pass.n = 0;
+    for (uint32_t i = 0; i < target->n_sessions; i++)
+        all->n_ready += wants_rows(session_current(session_at(target, i)));
+    uint32_t left = all->n_ready;
+    for (uint32_t i = 0; i < target->n_sessions && target->pass.n < BACKEND_ROWS_MAX; i++) {
+        struct target_session *session = session_at(target, i);
+        struct utterance *u = session_current(session);
+        if (session->dead || !wants_rows(u))
+            continue;
+        uint32_t share = MAX((BACKEND_ROWS_MAX - target->pass.n) / MAX(left, 1u), 1u);
+        left = left > 0 ? left - 1 : 0;
+        uint64_t until = UINT64_MAX;
+        all->first_row[all->n] = target->pass.n;
+        if (utterance_offer(session, u, share, &until))
+            all->session[all->n++] = session;
+        else
+            all->until_us = MIN(all->until_us, until);
+    }
+    all->first_row[all->n] = target->pass.n;
+}
+
+static void run_pass(struct target *target, struct gathered *all)
+{
+    struct error err;
+    uint64_t start = clock_us(&target->engine->clock);
+    enum status rc = backend_forward(target->engine->backend, target->pass.row, target->pass.n, &err);
+    float us = (float)(clock_us(&target->engine->clock) - start);
+    if (rc == STATUS_OK)
+        spec_cost_observe(&target->cost, target->pass.n, us);
+    for (uint32_t i = 0; i < all->n; i++) {
+        struct target_session *session = all->session[i];
+        struct utterance *u = session_current(session);
+        if (rc != STATUS_OK) {
+            session_fail_utterance(session, u->id, rc, err.text);
+            continue;
+        }
+        uint32_t n_rows = all->first_row[i + 1] - all->first_row[i];
+        utterance_absorb(session, u, us * (float)n_rows / (float)target->pass.n);
+    }
+    target->turn++;
+}
+
+/* ---- housekeeping ---- */
+
+static void remove_done(struct target_session *session)
+{
+    for (uint32_t i = 0; i < session->n_utterances;) {
+        struct utterance *u = session->utterances[i];
+        if (u->phase == PHASE_DONE)
+            session_remove_utterance(session, u->id);
+        else
+            i++;
+    }
+}
+
+/* Alive while work is owed, so that a silent target is a dead one. Returns when the next one is due. */
+static uint64_t keep_alive(struct target *target)
+{
+    uint64_t next = UINT64_MAX;
+    uint64_t now = clock_us(&target->engine->clock);
+    for (struct target_session *s = target->sessions; s; s = s->next) {
+        remove_done(s);
+        if (!s->open || s->dead || s->n_utterances == 0)
+            continue;
+        if (now >= s->alive_us + ALIVE_US) {
+            struct wire_frame frame = {.kind = WIRE_ALIVE};
+            frame.u.alive.utterance = session_current(s)->id;
+            session_send(s, &frame);
+        }
+        next = MIN(next, s->alive_us + ALIVE_US);
+    }
+    return next;
+}
+
+uint64_t target_tick(struct target *target)
+{
+    struct gathered all = {.until_us = UINT64_MAX};
+    if (target->n_sessions > 0)
+        gather(target, &all);
+    bool worked = all.n > 0;
+    if (worked)
+        run_pass(target, &all);
+    worked |= encode_slice(target);
+    uint64_t alive = keep_alive(target);
+    return worked ? 0 : MIN(alive, all.until_us);
+}
+
+void target_drain(struct target *target, uint32_t grace_ms)
+{
+    target->draining = true;
+    struct wire_frame frame = {.kind = WIRE_DRAIN};
+    frame.u.drain.grace_ms = grace_ms;
+    for (struct target_session *s = target->sessions; s; s = s->next)
+        session_send(s, &frame);
+}

@@ -1,0 +1,69 @@
+/* target.h: a target's work: sessions of many clients on one model.
+ *
+ *     frames in --> session --> utterance --> window --> attempt     timelines, one per session at a time
+ *                                 |
+ *     tick:   one slice of one encoder, then one pass with the rows of every session that has some
+ *
+ * The target is work-conserving: in each pass a session takes the best proposal at hand (a client's
+ * draft, what is left of it re-aligned, else one plain step) and waits for a frame only where
+ * spec_turn says that this pays. Only choices of this model decide tokens.
+ *
+ * One thread owns a target: it feeds frames and calls target_tick. Frames out go through a sink.
+ */
+#ifndef ENGINE_TARGET_H
+#define ENGINE_TARGET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/engine.h"
+#include "wire/wire.h"
+
+struct target;
+struct target_session;
+
+struct target_options {
+    uint32_t sessions_max;                  /* open at once; more are refused with a retry time */
+    uint32_t slice_us;                      /* encoder work between two passes */
+};
+
+struct target_options target_options_default(void);
+
+/* Where a session's frames go. False: the client is gone or does not read; the session is then dead and
+ * its owner closes it. The frame is borrowed for the call. */
+struct target_sink {
+    bool (*send)(void *context, const struct wire_frame *frame);
+    void *context;
+};
+
+/* Borrows the engine for its life. */
+MUST_CHECK enum status target_new(struct engine *engine, const struct target_options *options,
+                                  struct target **out, struct error *err);
+
+/* All sessions must be closed. */
+void target_free(struct target **target);
+
+/* A stream was opened; its first frame must be Open. STATUS_EXHAUSTED when sessions_max are open. */
+MUST_CHECK enum status target_session_open(struct target *target, struct target_sink sink,
+                                           struct target_session **out, struct error *err);
+void target_session_close(struct target_session **session);
+
+/* Takes one frame. A failure ends the session: the caller sends the text as the stream's status and
+ * closes it. (What only spoils one utterance is answered with an Error frame and STATUS_OK.) */
+MUST_CHECK enum status target_session_receive(struct target_session *session,
+                                              const struct wire_frame *frame, struct error *err);
+
+/* True once the sink refused a frame or the model failed for this session. */
+bool target_session_dead(const struct target_session *session);
+
+/* Has the session unfinished utterances? */
+bool target_session_busy(const struct target_session *session);
+
+/* Does some work and returns the time (engine clock) at which it wants to be called again: 0 at once,
+ * UINT64_MAX when only a frame can bring new work. */
+uint64_t target_tick(struct target *target);
+
+/* Tells all clients that this target ends in grace_ms: no new utterances, open ones go on. */
+void target_drain(struct target *target, uint32_t grace_ms);
+
+#endif

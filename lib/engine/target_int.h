@@ -1,0 +1,128 @@
+/* target_int.h: the parts of a target, shared by target.c, target_session.c and target_utterance.c. */
+#ifndef ENGINE_TARGET_INT_H
+#define ENGINE_TARGET_INT_H
+
+#include "engine/attempt.h"
+#include "engine/audio_buffer.h"
+#include "engine/target.h"
+#include "spec/calibration.h"
+#include "spec/draft.h"
+#include "spec/price.h"
+#include "spec/realign.h"
+#include "spec/wait.h"
+
+enum { TARGET_AHEAD_SAMPLES = 2 * WINDOW_SAMPLES };     /* audio credit: held from the window's start */
+
+/* A window's way through the target. One function moves it: utterance_enter.
+ *
+ *     LISTEN --audio--> ENCODE --> [DETECT -->] DECODE --verdict--> LISTEN (next window) | DONE
+ *                                                 ^------retry-----'
+ */
+enum utterance_phase { PHASE_LISTEN, PHASE_ENCODE, PHASE_DETECT, PHASE_DECODE, PHASE_DONE };
+
+struct window_times {                       /* when things happened in this window, engine clock */
+    uint64_t ready_us;                      /* its audio was complete */
+    uint64_t encoded_us;
+    uint64_t surprised_us;                  /* a token left the draft: the client redrafts; 0: none */
+};
+
+struct utterance {
+    uint32_t id;
+    struct audio_buffer audio;
+    bool ended;                             /* EndOfUtterance came */
+    enum utterance_phase phase;
+    uint32_t window;
+    uint64_t start;                         /* first sample of the window */
+    int32_t language;                       /* token, or -1: not known yet (or not multilingual) */
+    struct window_prompt previous;
+    struct attempt attempt;
+    uint32_t n_attempts;                    /* attempts made before this one */
+    /* proposals */
+    struct spec_draft draft;                /* mailbox place; number 0: empty */
+    struct spec_source newest, former;      /* of proposals: the draft at hand, and what it replaced */
+    uint32_t newest_prefix;
+    bool draft_tried;                       /* the draft in the mailbox has been in a pass */
+    bool waiting;                           /* a wait episode is under way */
+    uint64_t waiting_since_us;
+    struct spec_balance balance;
+    struct spec_tree tree;                  /* proposal of the pass under way */
+    struct window_times times;
+    struct wire_window_stats stats;
+};
+
+/* How long the client's drafts take, smoothed; 0: not known. */
+struct draft_habits {
+    float first_us;                         /* from a window's complete audio to its first draft */
+    float again_us;                         /* from a surprise to the next draft */
+    float tokens;                           /* decided per pass with a fresh draft */
+};
+
+struct target_session {
+    struct target *target;
+    struct target_session *next;
+    struct target_sink sink;
+    bool open;                              /* Open came */
+    bool dead;
+    struct wire_rules ask;                  /* what the client wants */
+    enum spec_mode mode;
+    struct window_limits limits;
+    int32_t language;                       /* token asked for; -1: detect */
+    struct sequence *sequence;
+    struct utterance *utterances[WIRE_UTTERANCES_MAX];  /* oldest first */
+    uint32_t n_utterances;
+    uint32_t utterance_last;                /* highest id seen + 1; lower ids are finished */
+    struct spec_calibration calibration;
+    struct draft_habits habits;
+    uint64_t alive_us;                      /* last frame sent while work was owed */
+};
+
+struct target {
+    struct engine *engine;
+    struct target_options options;
+    struct target_session *sessions;
+    uint32_t n_sessions;
+    struct target_session *encoding;        /* whose window is in the encoder; owns `features` until done */
+    float *features;                        /* [n_mels][3000] */
+    struct spec_cost cost;
+    struct pass pass;
+    uint32_t turn;                          /* rotates who comes first */
+    bool draining;
+};
+
+/* ---- target_utterance.c ---- */
+
+MUST_CHECK enum status utterance_new(struct target_session *session, uint32_t id,
+                                     const struct wire_resume *resume, struct utterance **out,
+                                     struct error *err);
+void utterance_free(struct utterance **utterance);
+
+/* Looks whether the window's audio is complete now, and ends the utterance when nothing is left. */
+void utterance_listen(struct target_session *session, struct utterance *u);
+
+/* A draft frame for this utterance. */
+void utterance_draft(struct target_session *session, struct utterance *u,
+                     const struct wire_draft *draft);
+
+/* Encoder: fills target->features for the window; after the last slice. */
+void utterance_features(struct target_session *session, struct utterance *u);
+void utterance_encoded(struct target_session *session, struct utterance *u);
+
+/* Adds rows to the pass (true), or says until when to wait (false; UINT64_MAX: for a frame). */
+bool utterance_offer(struct target_session *session, struct utterance *u, uint32_t room,
+                     uint64_t *until_us);
+void utterance_absorb(struct target_session *session, struct utterance *u, float pass_us);
+
+/* ---- target_session.c ---- */
+
+/* Sends; marks the session dead when the sink refuses. */
+void session_send(struct target_session *session, const struct wire_frame *frame);
+
+/* An Error frame that ends one utterance; the session goes on. */
+void session_fail_utterance(struct target_session *session, uint32_t utterance, enum status code,
+                            const char *text);
+
+/* The utterance at work (the oldest that is not done), or NULL. */
+struct utterance *session_current(struct target_session *session);
+void session_remove_utterance(struct target_session *session, uint32_t id);
+
+#endif

@@ -1,0 +1,360 @@
+/* target_session.c: one client's stream on the target: frames in, utterances in order, frames out. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "audio/flac_codec.h"
+#include "base/log.h"
+#include "engine/target_int.h"
+
+/* ---- frames out ---- */
+
+void session_send(struct target_session *session, const struct wire_frame *frame)
+{
+    if (session->dead)
+        return;
+    if (!session->sink.send(session->sink.context, frame))
+        session->dead = true;
+    session->alive_us = clock_us(&session->target->engine->clock);
+}
+
+void session_fail_utterance(struct target_session *session, uint32_t utterance, enum status code,
+                            const char *text)
+{
+    struct wire_frame frame = {.kind = WIRE_ERROR};
+    frame.u.error = (struct wire_error){.code = code, .utterance = utterance};
+    snprintf(frame.u.error.message, sizeof(frame.u.error.message), "%s", text);
+    session_send(session, &frame);
+    session_remove_utterance(session, utterance);
+}
+
+static void send_opened(struct target_session *session, uint32_t version,
+                        const struct wire_open *open)
+{
+    const struct target *target = session->target;
+    const struct engine *engine = target->engine;
+    struct wire_frame frame = {.kind = WIRE_OPENED};
+    struct wire_opened *opened = &frame.u.opened;
+    opened->version = version;
+    snprintf(opened->model, sizeof(opened->model), "%s", engine->description->name);
+    opened->fingerprint = engine->fingerprint;
+    opened->vocabulary_hash = tokenizer_hash(engine->tokenizer);
+    opened->utterances_max = WIRE_UTTERANCES_MAX;
+    opened->audio_credit = TARGET_AHEAD_SAMPLES * sizeof(int16_t);
+    opened->n_next = open->n_resume;
+    for (uint32_t i = 0; i < open->n_resume; i++) {
+        opened->next[i].utterance = open->resume[i].utterance;
+        opened->next[i].next_sample = open->resume[i].window_start;
+    }
+    session_send(session, &frame);
+}
+
+/* Step and row cost as measured, for clients that adapt their depth. */
+static void send_price(struct target_session *session)
+{
+    const struct spec_cost *cost = &session->target->cost;
+    struct wire_frame frame = {.kind = WIRE_PRICE};
+    frame.u.price = (struct wire_price){
+        .step_us = (uint32_t)spec_cost_us(cost, 1),
+        .row_us = (uint32_t)spec_cost_row_us(cost),
+        .depth = session->ask.use_drafts ? WIRE_DRAFT_NODES_MAX : 0,
+        .width = 1,
+    };
+    session_send(session, &frame);
+}
+
+/* ---- utterances ---- */
+
+struct utterance *session_current(struct target_session *session)
+{
+    return session->n_utterances > 0 ? session->utterances[0] : NULL;
+}
+
+static struct utterance *find(struct target_session *session, uint32_t id)
+{
+    for (uint32_t i = 0; i < session->n_utterances; i++)
+        if (session->utterances[i]->id == id)
+            return session->utterances[i];
+    return NULL;
+}
+
+void session_remove_utterance(struct target_session *session, uint32_t id)
+{
+    for (uint32_t i = 0; i < session->n_utterances; i++) {
+        if (session->utterances[i]->id != id)
+            continue;
+        utterance_free(&session->utterances[i]);
+        session->n_utterances--;
+        memmove(&session->utterances[i], &session->utterances[i + 1],
+                (session->n_utterances - i) * sizeof(session->utterances[0]));
+        if (session->target->encoding == session && i == 0)
+            session->target->encoding = NULL;
+        return;
+    }
+}
+
+/* The utterance of that id, begun if it is new. *out stays NULL for one that is finished. */
+static enum status begin_utterance(struct target_session *session, uint32_t id,
+                                   struct utterance **out, struct error *err)
+{
+    *out = find(session, id);
+    if (*out || id < session->utterance_last)
+        return STATUS_OK;
+    if (session->n_utterances == WIRE_UTTERANCES_MAX)
+        return error_set(err, STATUS_EXHAUSTED, "more than %d utterances open at once",
+                         WIRE_UTTERANCES_MAX);
+    enum status rc = utterance_new(session, id, NULL, out, err);
+    if (rc != STATUS_OK)
+        return rc;
+    session->utterances[session->n_utterances++] = *out;
+    session->utterance_last = id + 1;
+    return STATUS_OK;
+}
+
+/* ---- frames in ---- */
+
+static enum status check_rules(struct target_session *session, const struct wire_rules *ask,
+                               struct error *err)
+{
+    const struct engine *engine = session->target->engine;
+    const struct model_description *model = engine->description;
+    session->language = -1;
+    if (!model->multilingual) {
+        bool english = strcmp(ask->language, "en") == 0 || strcmp(ask->language, "auto") == 0;
+        if (!english)
+            return error_set(err, STATUS_INVALID,
+                             "the target's model %s is English only: use --language en", model->name);
+        if (ask->translate)
+            return error_set(err, STATUS_INVALID,
+                             "the target's model %s is English only and does not translate",
+                             model->name);
+        return STATUS_OK;
+    }
+    if (strcmp(ask->language, "auto") == 0)
+        return STATUS_OK;
+    session->language = tokenizer_language_token(engine->tokenizer, ask->language);
+    if (session->language < 0)
+        return error_set(err, STATUS_INVALID, "the target's model %s has no language \"%s\"",
+                         model->name, ask->language);
+    return STATUS_OK;
+}
+
+static enum spec_mode mode_of(const struct wire_rules *ask)
+{
+    if (!ask->use_drafts)
+        return SPEC_MODE_ALONE;
+    if (ask->lockstep)
+        return SPEC_MODE_LOCKSTEP;
+    return ask->wait_draft ? SPEC_MODE_WAIT_DRAFT : SPEC_MODE_FREE;
+}
+
+static enum status resume_utterances(struct target_session *session, const struct wire_open *open,
+                                     struct error *err)
+{
+    for (uint32_t i = 0; i < open->n_resume; i++) {
+        const struct wire_resume *resume = &open->resume[i];
+        if (resume->utterance < session->utterance_last)
+            return error_set(err, STATUS_INVALID, "resumed utterances are not in rising order");
+        struct utterance **place = &session->utterances[session->n_utterances];
+        enum status rc = utterance_new(session, resume->utterance, resume, place, err);
+        if (rc != STATUS_OK)
+            return rc;
+        session->n_utterances++;
+        session->utterance_last = resume->utterance + 1;
+    }
+    return STATUS_OK;
+}
+
+static enum status receive_open(struct target_session *session, const struct wire_open *open,
+                                struct error *err)
+{
+    if (session->open)
+        return error_set(err, STATUS_INVALID, "a second Open in one session");
+    uint32_t version = wire_version(open->version_min, open->version_max);
+    if (version == 0)
+        return error_set(err, STATUS_UNSUPPORTED,
+                         "protocol versions %u to %u offered, this target speaks %d to %d",
+                         open->version_min, open->version_max, WIRE_VERSION_MIN, WIRE_VERSION_MAX);
+    const struct engine *engine = session->target->engine;
+    if (open->vocabulary_hash && open->vocabulary_hash != tokenizer_hash(engine->tokenizer))
+        return error_set(err, STATUS_MISMATCH,
+                         "the client's drafts are in another vocabulary than that of %s: fetch it anew",
+                         engine->description->name);
+    enum status rc = check_rules(session, &open->rules, err);
+    if (rc != STATUS_OK)
+        return rc;
+    session->ask = open->rules;
+    session->mode = mode_of(&open->rules);
+    session->limits = window_limits_default();
+    session->limits.fallback = open->rules.fallback;
+    session->limits.condition_on_previous = open->rules.condition_on_previous;
+    rc = resume_utterances(session, open, err);
+    if (rc != STATUS_OK)
+        return rc;
+    session->open = true;
+    send_opened(session, version, open);
+    send_price(session);
+    return STATUS_OK;
+}
+
+static enum status receive_audio(struct target_session *session, const struct wire_audio *audio,
+                                 struct error *err)
+{
+    struct utterance *u;
+    enum status rc = begin_utterance(session, audio->utterance, &u, err);
+    if (rc != STATUS_OK || !u)
+        return rc;
+    if (u->ended)
+        return error_set(err, STATUS_INVALID, "audio behind the end of utterance %u", u->id);
+    int16_t samples[FLAC_SAMPLES_MAX];
+    const int16_t *pcm = samples;
+    size_t n = audio->n_bytes / sizeof(int16_t);
+    if (audio->codec == WIRE_FLAC)
+        rc = flac_decode(audio->bytes, audio->n_bytes, samples, FLAC_SAMPLES_MAX, &n, err);
+    else if (audio->n_bytes % sizeof(int16_t) != 0)
+        rc = error_set(err, STATUS_CORRUPT, "an odd number of audio bytes");
+    else
+        pcm = (const int16_t *)(const void *)audio->bytes;
+    if (rc != STATUS_OK)
+        return rc;
+    uint64_t ahead = u->start > u->audio.first ? u->start - u->audio.first : 0;
+    rc = audio_buffer_append(&u->audio, audio->first_sample, pcm, n, ahead + TARGET_AHEAD_SAMPLES,
+                             err);
+    if (rc == STATUS_OK)
+        utterance_listen(session, u);
+    return rc;
+}
+
+static enum status receive_end(struct target_session *session,
+                               const struct wire_end_of_utterance *end, struct error *err)
+{
+    struct utterance *u;
+    enum status rc = begin_utterance(session, end->utterance, &u, err);
+    if (rc != STATUS_OK || !u)
+        return rc;
+    if (end->n_samples != u->audio.end)
+        return error_set(err, STATUS_INVALID,
+                         "utterance %u ends at sample %llu, but %llu samples came", u->id,
+                         (unsigned long long)end->n_samples, (unsigned long long)u->audio.end);
+    u->ended = true;
+    utterance_listen(session, u);
+    return STATUS_OK;
+}
+
+/* Drafts may come before the first audio of their utterance, and after its last window. */
+static enum status receive_draft(struct target_session *session, const struct wire_draft *draft,
+                                 struct error *err)
+{
+    struct utterance *u;
+    enum status rc = begin_utterance(session, draft->utterance, &u, err);
+    if (rc == STATUS_OK && u)
+        utterance_draft(session, u, draft);
+    return rc;
+}
+
+static void receive_cancel(struct target_session *session, const struct wire_cancel *cancel)
+{
+    if (cancel->utterance >= session->utterance_last)
+        session->utterance_last = cancel->utterance + 1;
+    session_remove_utterance(session, cancel->utterance);
+    struct wire_frame frame = {.kind = WIRE_CANCELLED};
+    frame.u.cancelled.utterance = cancel->utterance;
+    session_send(session, &frame);
+}
+
+static void receive_stats(const struct wire_stats *stats)
+{
+    log_line(LOG_DEBUG, "utterance %u: client took %u draft steps, %u rows, %llu us encoding, %llu us decoding",
+             stats->utterance, stats->draft_steps, stats->draft_rows,
+             (unsigned long long)stats->draft_encode_us, (unsigned long long)stats->draft_decode_us);
+}
+
+enum status target_session_receive(struct target_session *session, const struct wire_frame *frame,
+                                   struct error *err)
+{
+    if (!session->open && frame->kind != WIRE_OPEN)
+        return error_set(err, STATUS_INVALID, "the first frame of a session must be Open, not %s",
+                         wire_kind_name(frame->kind));
+    switch (frame->kind) {
+    case WIRE_OPEN:
+        return receive_open(session, &frame->u.open, err);
+    case WIRE_AUDIO:
+        return receive_audio(session, &frame->u.audio, err);
+    case WIRE_END_OF_UTTERANCE:
+        return receive_end(session, &frame->u.end_of_utterance, err);
+    case WIRE_DRAFT:
+        return receive_draft(session, &frame->u.draft, err);
+    case WIRE_CANCEL:
+        receive_cancel(session, &frame->u.cancel);
+        return STATUS_OK;
+    case WIRE_STATS:
+        receive_stats(&frame->u.stats);
+        return STATUS_OK;
+    default:
+        return error_set(err, STATUS_INVALID, "a %s frame from a client",
+                         wire_kind_name(frame->kind));
+    }
+}
+
+/* ---- life ---- */
+
+enum status target_session_open(struct target *target, struct target_sink sink,
+                                struct target_session **out, struct error *err)
+{
+    *out = NULL;
+    if (target->draining)
+        return error_set(err, STATUS_UNAVAILABLE, "this target is shutting down: use another one");
+    if (target->n_sessions >= target->options.sessions_max)
+        return error_set(err, STATUS_EXHAUSTED, "all %u sessions of this target are taken: try later",
+                         target->options.sessions_max);
+    struct target_session *session = calloc(1, sizeof(*session));
+    if (!session)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for a session");
+    session->target = target;
+    session->sink = sink;
+    session->habits.tokens = 6.0f;
+    spec_calibration_init(&session->calibration);
+    enum status rc = backend_open(target->engine->backend, &session->sequence, err);
+    if (rc != STATUS_OK) {
+        free(session);
+        return rc;
+    }
+    session->next = target->sessions;
+    target->sessions = session;
+    target->n_sessions++;
+    *out = session;
+    return STATUS_OK;
+}
+
+void target_session_close(struct target_session **session_ptr)
+{
+    struct target_session *session = *session_ptr;
+    if (!session)
+        return;
+    struct target *target = session->target;
+    if (target->encoding == session)
+        target->encoding = NULL;
+    for (struct target_session **link = &target->sessions; *link; link = &(*link)->next) {
+        if (*link == session) {
+            *link = session->next;
+            break;
+        }
+    }
+    target->n_sessions--;
+    for (uint32_t i = 0; i < session->n_utterances; i++)
+        utterance_free(&session->utterances[i]);
+    backend_close(&session->sequence);
+    free(session);
+    *session_ptr = NULL;
+}
+
+bool target_session_dead(const struct target_session *session)
+{
+    return session->dead;
+}
+
+bool target_session_busy(const struct target_session *session)
+{
+    return session->n_utterances > 0;
+}

@@ -1,0 +1,518 @@
+/* target_utterance.c: one utterance on the target, window by window, attempt by attempt.
+ *
+ * What is decided streams out as Decided frames; what is committed goes out once, as WindowFinal. The
+ * proposals of a window come from one source: the newest client draft, aligned to what is decided
+ * (spec/realign.h), so that after a mismatch the rest of the draft goes on without a network round.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/target_int.h"
+
+enum { PATIENCE_US = 15000000 };            /* --wait-draft, --lockstep: then work without a draft */
+
+static const struct model_description *model_of(const struct target_session *session)
+{
+    return session->target->engine->description;
+}
+
+static uint64_t now_us(const struct target_session *session)
+{
+    return clock_us(&session->target->engine->clock);
+}
+
+/* ---- life ---- */
+
+static void clear_sources(struct utterance *u)
+{
+    spec_source_clear(&u->newest);
+    spec_source_clear(&u->former);
+}
+
+static void adopt_claim(struct target_session *session, struct utterance *u,
+                        const struct wire_resume *resume)
+{
+    const struct model_description *model = model_of(session);
+    u->window = resume->window;
+    u->start = resume->window_start;
+    u->previous.n = MIN(resume->n_prompt, (uint32_t)WINDOW_PROMPT_MAX);
+    memcpy(u->previous.tokens, resume->prompt, u->previous.n * sizeof(int32_t));
+    if (resume->language[0])
+        u->language = tokenizer_language_token(session->target->engine->tokenizer, resume->language);
+    /* What the client saw decided is a proposal like any other, for attempt 0: decided anew. */
+    u->draft = (struct spec_draft){.number = 1, .window = resume->window, .complete = true};
+    struct spec_chain chain = {.token = resume->decided, .n = resume->n_decided};
+    if (chain.n == 0 || spec_tree_from_chain(&u->draft.tree, SPEC_NODES_MAX, chain) == 0 ||
+        !spec_tree_valid(&u->draft.tree, SPEC_NODES_MAX, model->n_vocab))
+        spec_draft_clear(&u->draft);
+}
+
+enum status utterance_new(struct target_session *session, uint32_t id,
+                          const struct wire_resume *resume, struct utterance **out,
+                          struct error *err)
+{
+    struct utterance *u = calloc(1, sizeof(*u));
+    if (!u)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for an utterance");
+    u->id = id;
+    u->language = session->language;
+    spec_draft_clear(&u->draft);
+    if (resume)
+        adopt_claim(session, u, resume);
+    audio_buffer_init(&u->audio, u->start);
+    clear_sources(u);
+    spec_balance_start(&u->balance, &session->target->cost);
+    *out = u;
+    return STATUS_OK;
+}
+
+void utterance_free(struct utterance **utterance)
+{
+    if (*utterance)
+        audio_buffer_release(&(*utterance)->audio);
+    free(*utterance);
+    *utterance = NULL;
+}
+
+/* ---- phases ---- */
+
+static void finish_utterance(struct target_session *session, struct utterance *u)
+{
+    u->phase = PHASE_DONE;
+    struct wire_frame frame = {.kind = WIRE_UTTERANCE_FINAL};
+    frame.u.utterance_final.utterance = u->id;
+    frame.u.utterance_final.n_windows = u->window;
+    session_send(session, &frame);
+}
+
+void utterance_listen(struct target_session *session, struct utterance *u)
+{
+    if (u->phase != PHASE_LISTEN)
+        return;
+    uint64_t held = u->audio.end > u->start ? u->audio.end - u->start : 0;
+    if (!u->ended && held < WINDOW_SAMPLES)
+        return;
+    if (u->ended && window_samples(u->start, u->audio.end) == 0) {
+        finish_utterance(session, u);
+        return;
+    }
+    u->phase = PHASE_ENCODE;
+    u->times = (struct window_times){.ready_us = now_us(session)};
+    memset(&u->stats, 0, sizeof(u->stats));
+    u->stats.rounds = 1;
+}
+
+void utterance_features(struct target_session *session, struct utterance *u)
+{
+    struct target *target = session->target;
+    uint64_t n = MIN(u->audio.end - u->start, (uint64_t)WINDOW_SAMPLES);
+    mel_compute(target->engine->mel, audio_buffer_at(&u->audio, u->start), n, WINDOW_FRAMES,
+                target->features);
+}
+
+static void send_decided(struct target_session *session, struct utterance *u, uint32_t n_new)
+{
+    struct wire_frame frame = {.kind = WIRE_DECIDED};
+    struct wire_decided *decided = &frame.u.decided;
+    const struct attempt *attempt = &u->attempt;
+    decided->utterance = u->id;
+    decided->window = u->window;
+    decided->attempt = u->n_attempts;
+    decided->n_before = attempt->n_decided - n_new;
+    decided->n_tokens = n_new;
+    memcpy(decided->tokens, attempt->decided + decided->n_before, n_new * sizeof(int32_t));
+    decided->draft_number = u->draft.number;
+    decided->window_start = u->start;
+    decided->audio_received = u->audio.end;
+    const char *code = tokenizer_language_code(session->target->engine->tokenizer, u->language);
+    if (code)
+        memcpy(decided->language, code, strlen(code) + 1);
+    session_send(session, &frame);
+}
+
+static struct rules rules_for(const struct target_session *session, const struct utterance *u)
+{
+    const struct engine *engine = session->target->engine;
+    struct rules rules = rules_default(engine->description, engine->masks);
+    rules.timestamps = session->ask.timestamps;
+    rules.temperature = session->ask.temperature +
+                        (float)u->n_attempts * session->limits.temperature_step;
+    rules.seed = session->ask.seed;
+    rules.window = u->window;
+    rules.attempt = u->n_attempts;
+    return rules;
+}
+
+static struct spec_realign realign_for(struct target_session *session)
+{
+    const struct special_tokens *special = &model_of(session)->special;
+    struct spec_realign how = spec_realign_default(
+        special->end, session->ask.timestamps ? special->timestamp_begin : -1);
+    how.calibration = &session->calibration;
+    return how;
+}
+
+/* The draft in the mailbox becomes the newest source of proposals. What a redraft replaces stays as the
+ * former one: it may reach further than the new draft has grown. */
+static void load_source(struct target_session *session, struct utterance *u)
+{
+    struct spec_realign how = realign_for(session);
+    u->draft_tried = false;
+    if (u->draft.number == 0 || u->phase != PHASE_DECODE)
+        return;
+    if (u->draft.n_prefix != u->newest_prefix)
+        u->former = u->newest;
+    u->newest_prefix = u->draft.n_prefix;
+    if (!spec_source_load(&u->newest, &how, &u->draft, u->attempt.decided, u->attempt.n_decided))
+        u->stats.drafts_dropped++;
+}
+
+static void begin_attempt(struct target_session *session, struct utterance *u)
+{
+    struct rules rules = rules_for(session, u);
+    struct attempt_prompt prompt = {.previous = &u->previous, .language = u->language,
+                                    .translate = session->ask.translate};
+    u->phase = PHASE_DECODE;
+    attempt_begin(&u->attempt, session->sequence, &rules, &prompt);
+    clear_sources(u);
+    u->newest_prefix = 0;
+    load_source(session, u);
+    send_decided(session, u, 0);
+}
+
+void utterance_encoded(struct target_session *session, struct utterance *u)
+{
+    u->times.encoded_us = now_us(session);
+    if (model_of(session)->multilingual && u->language < 0) {
+        struct rules rules = rules_for(session, u);
+        u->phase = PHASE_DETECT;
+        attempt_begin_detection(&u->attempt, session->sequence, &rules);
+        return;
+    }
+    begin_attempt(session, u);
+}
+
+/* ---- drafts ---- */
+
+static bool same_prefix(const struct utterance *u, const struct wire_draft *draft)
+{
+    uint32_t n = u->phase == PHASE_DECODE ? u->attempt.n_decided : 0;
+    return draft->n_prefix <= n &&
+           wire_hash(u->attempt.decided, draft->n_prefix) == draft->prefix_hash;
+}
+
+static void ask_full(struct target_session *session, const struct utterance *u)
+{
+    struct wire_frame frame = {.kind = WIRE_NEED_FULL};
+    frame.u.need_full.utterance = u->id;
+    frame.u.need_full.window = u->window;
+    frame.u.need_full.attempt = u->n_attempts;
+    session_send(session, &frame);
+}
+
+static void learn_delay(float *habit, uint64_t since_us, uint64_t at_us)
+{
+    if (since_us == 0 || at_us < since_us)
+        return;
+    float us = (float)(at_us - since_us);
+    *habit = *habit == 0.0f ? us : *habit + 0.25f * (us - *habit);
+}
+
+static void draft_arrived(struct target_session *session, struct utterance *u,
+                          const struct wire_draft *draft)
+{
+    if (draft->n_prefix == 0 && draft->complete)
+        learn_delay(&session->habits.first_us, u->times.ready_us, now_us(session));
+    else if (u->times.surprised_us)
+        learn_delay(&session->habits.again_us, u->times.surprised_us, now_us(session));
+    u->times.surprised_us = 0;
+    load_source(session, u);
+}
+
+void utterance_draft(struct target_session *session, struct utterance *u,
+                     const struct wire_draft *draft)
+{
+    /* A draft that came before its window began (listening, encoding) waits in the mailbox. */
+    if (u->phase == PHASE_DONE || draft->window != u->window || draft->attempt != u->n_attempts) {
+        u->stats.drafts_dropped++;
+        return;
+    }
+    if (!same_prefix(u, draft)) {
+        u->stats.drafts_dropped++;
+        ask_full(session, u);
+        return;
+    }
+    struct spec_draft next = {.number = draft->number, .window = draft->window,
+                              .attempt = draft->attempt, .n_prefix = draft->n_prefix,
+                              .complete = draft->complete};
+    next.tree.n = draft->n_nodes;
+    for (uint32_t i = 0; i < draft->n_nodes; i++)
+        next.tree.node[i] = (struct spec_node){.token = draft->nodes[i].token,
+                                               .parent = (int16_t)draft->nodes[i].parent,
+                                               .confidence = draft->nodes[i].confidence};
+    switch (spec_draft_arrive(&u->draft, &next, draft->base, model_of(session)->n_vocab)) {
+    case SPEC_ARRIVAL_TAKEN:
+        draft_arrived(session, u, draft);
+        break;
+    case SPEC_ARRIVAL_NEED_FULL:
+        ask_full(session, u);
+        u->stats.drafts_dropped++;
+        break;
+    case SPEC_ARRIVAL_STALE:
+    case SPEC_ARRIVAL_REFUSED:
+        u->stats.drafts_dropped++;
+        break;
+    }
+}
+
+/* ---- passes ---- */
+
+/* When the client's next draft is expected; false: it owes none. */
+static bool draft_due(const struct target_session *session, const struct utterance *u,
+                      uint64_t *at_us)
+{
+    const struct draft_habits *habits = &session->habits;
+    if (!session->ask.use_drafts)
+        return false;
+    bool first = u->draft.number == 0 || (!u->draft.complete && u->attempt.n_decided == 0);
+    float delay = first ? habits->first_us : habits->again_us;
+    uint64_t since = first ? u->times.ready_us : u->times.surprised_us;
+    *at_us = since + (uint64_t)delay;
+    if (session->mode == SPEC_MODE_WAIT_DRAFT || session->mode == SPEC_MODE_LOCKSTEP)
+        return first || u->times.surprised_us != 0;
+    return delay > 0.0f && since != 0 && *at_us > now_us(session);
+}
+
+static struct spec_turn decide_turn(struct target_session *session, struct utterance *u,
+                                    uint32_t room)
+{
+    struct target *target = session->target;
+    struct spec_turn_ask ask = {
+        .mode = session->mode,
+        .now_us = now_us(session),
+        .tree = &u->tree,
+        .cost = &target->cost,
+        .balance = &u->balance,
+        .n_fixed = MIN(attempt_pending(&u->attempt), (uint32_t)BACKEND_ROWS_MAX),
+        .n_nodes_max = attempt_nodes_max(&u->attempt, room),
+        .row_price = session->ask.row_price,
+        .window_begun = u->attempt.n_decided > 0,
+        .draft_fresh = u->draft.number > 0 && !u->draft_tried,
+        .draft_complete = u->draft.complete,
+        .draft_tokens = session->habits.tokens,
+    };
+    ask.draft_due = draft_due(session, u, &ask.draft_at_us);
+    ask.patience_us = MAX(u->times.encoded_us, u->times.surprised_us) + PATIENCE_US;
+    return spec_turn(&ask);
+}
+
+static void begin_wait(struct target_session *session, struct utterance *u)
+{
+    if (u->waiting)
+        return;
+    u->waiting = true;
+    u->waiting_since_us = now_us(session);
+    /* The first draft of an utterance travels beside its audio: no exchange of its own. */
+    if (u->attempt.n_decided > 0 || u->window > 0)
+        u->stats.rounds++;
+}
+
+static void end_wait(struct target_session *session, struct utterance *u)
+{
+    if (u->waiting && session->mode == SPEC_MODE_FREE)
+        spec_balance_wait(&u->balance, (float)(now_us(session) - u->waiting_since_us));
+    u->waiting = false;
+}
+
+static void propose(struct target_session *session, struct utterance *u, uint32_t room)
+{
+    struct spec_realign how = realign_for(session);
+    uint32_t n_max = attempt_nodes_max(&u->attempt, room);
+    spec_tree_clear(&u->tree);
+    bool wanted = session->mode == SPEC_MODE_FREE || session->mode == SPEC_MODE_WAIT_DRAFT ||
+                  (session->mode == SPEC_MODE_LOCKSTEP && !u->draft_tried);
+    const struct spec_source *sources[2];
+    uint32_t n = 0;
+    if (spec_source_useful(&u->newest))
+        sources[n++] = &u->newest;
+    if (spec_source_useful(&u->former))
+        sources[n++] = &u->former;
+    struct spec_caps caps = {.n_nodes = MIN(n_max, (uint32_t)SPEC_ROWS_MAX - 1), .n_depth = n_max};
+    if (wanted && n_max > 0 && n > 0)
+        spec_propose_from(sources, n, &how, caps, &u->tree);
+}
+
+bool utterance_offer(struct target_session *session, struct utterance *u, uint32_t room,
+                     uint64_t *until_us)
+{
+    struct pass *pass = &session->target->pass;
+    *until_us = 0;
+    if (room == 0)
+        return false;
+    if (u->phase == PHASE_DETECT)
+        return attempt_offer(&u->attempt, NULL, pass) > 0;
+    propose(session, u, room);
+    struct spec_turn turn = decide_turn(session, u, room);
+    if (turn.action == SPEC_WAIT) {
+        begin_wait(session, u);
+        *until_us = turn.until_us;
+        return false;
+    }
+    end_wait(session, u);
+    u->tree.n = turn.action == SPEC_VERIFY ? MIN(turn.n_nodes, u->tree.n) : 0;
+    return attempt_offer(&u->attempt, u->tree.n > 0 ? &u->tree : NULL, pass) > 0;
+}
+
+static void detected(struct target_session *session, struct utterance *u)
+{
+    u->language = u->attempt.decided[0];
+    begin_attempt(session, u);
+}
+
+/* Bookkeeping of a pass that decided tokens. */
+static void learn_pass(struct target_session *session, struct utterance *u, uint32_t n_new,
+                       float us)
+{
+    const struct attempt *attempt = &u->attempt;
+    struct spec_realign how = realign_for(session);
+    if (attempt->tree.n > 0) {
+        spec_balance_pass(&u->balance, &session->target->cost, attempt->n_pending, n_new, us);
+        if (!u->draft_tried)
+            session->habits.tokens += 0.25f * ((float)n_new - session->habits.tokens);
+        u->draft_tried = true;
+        u->stats.drafts_used++;
+    }
+    spec_source_follow(&u->newest, &how, attempt->decided + attempt->n_decided - n_new, n_new);
+    spec_source_follow(&u->former, &how, attempt->decided + attempt->n_decided - n_new, n_new);
+    if (u->newest.number > 0 && u->newest.n_agreed < n_new)
+        u->times.surprised_us = now_us(session);
+}
+
+/* ---- verdicts ---- */
+
+/* The window's text is that of its segments, one after the other. text[WIRE_TEXT_MAX]. */
+static void write_segments(const struct engine *engine, const struct window_cut *cut,
+                           struct wire_window_final *final, char *text)
+{
+    size_t n_text = 0;
+    text[0] = '\0';
+    final->n_segments = MIN(cut->n_segments, (uint32_t)WIRE_SEGMENTS_MAX);
+    for (uint32_t i = 0; i < final->n_segments; i++) {
+        const struct window_segment *segment = &cut->segments[i];
+        size_t n = engine_text(engine, cut->tokens + segment->first_token, segment->n_tokens,
+                               text + n_text, WIRE_TEXT_MAX - n_text);
+        final->segments[i] = (struct wire_segment){
+            .start = segment->start, .end = segment->end,
+            .first_token = segment->first_token, .n_tokens = segment->n_tokens,
+            .first_byte = (uint32_t)n_text, .n_bytes = (uint32_t)n};
+        n_text += n;
+    }
+}
+
+static void send_final(struct target_session *session, struct utterance *u,
+                       const struct window_cut *cut, const struct window_attempt *was, bool skipped)
+{
+    char text[WIRE_TEXT_MAX];
+    struct wire_frame frame = {.kind = WIRE_WINDOW_FINAL};
+    struct wire_window_final *final = &frame.u.window_final;
+    const struct engine *engine = session->target->engine;
+    final->utterance = u->id;
+    final->window = u->window;
+    final->attempt = u->n_attempts;
+    final->window_start = u->start;
+    final->next_start = cut->next_start;
+    final->n_tokens = cut->n_tokens;
+    memcpy(final->tokens, cut->tokens, cut->n_tokens * sizeof(int32_t));
+    write_segments(engine, cut, final, text);
+    final->text = text;
+    final->digest = wire_hash(cut->tokens, cut->n_tokens);
+    final->n_prompt = u->previous.n;
+    memcpy(final->prompt, u->previous.tokens, u->previous.n * sizeof(int32_t));
+    const char *code = tokenizer_language_code(engine->tokenizer, u->language);
+    if (code)
+        memcpy(final->language, code, strlen(code) + 1);
+    final->temperature = was->temperature;
+    final->mean_logprob = was->mean_logprob;
+    final->no_speech = was->no_speech;
+    final->compression_ratio = was->compression_ratio;
+    final->skipped = skipped;
+    final->stats = u->stats;
+    session_send(session, &frame);
+}
+
+static void finish_window(struct target_session *session, struct utterance *u,
+                          const struct window_attempt *was, bool skipped)
+{
+    struct window_cut cut = {0};
+    uint64_t n_samples = MIN(u->audio.end - u->start, (uint64_t)WINDOW_SAMPLES);
+    const struct attempt *attempt = &u->attempt;
+    if (skipped)
+        cut.next_start = u->start + n_samples;
+    else
+        window_cut(model_of(session), attempt->decided, attempt_n_text(attempt), u->start, n_samples,
+                   &cut);
+    window_prompt_update(&u->previous, &session->limits, was->temperature, cut.tokens, cut.n_tokens);
+    send_final(session, u, &cut, was, skipped);
+    u->window++;
+    u->n_attempts = 0;
+    u->start = cut.next_start;
+    u->phase = PHASE_LISTEN;
+    spec_draft_clear(&u->draft);
+    clear_sources(u);
+    audio_buffer_drop(&u->audio, u->start);
+    utterance_listen(session, u);
+}
+
+/* A sampled attempt repeats much of the one before: that is the best proposal at hand. */
+static void propose_again(struct utterance *u)
+{
+    uint32_t n = MIN(u->attempt.n_decided, (uint32_t)SPEC_NODES_MAX);
+    u->draft.n_prefix = 0;
+    u->draft.complete = true;
+    u->draft.number = MAX(u->draft.number, 1u);
+    struct spec_chain chain = {.token = u->attempt.decided, .n = n};
+    spec_tree_from_chain(&u->draft.tree, SPEC_NODES_MAX, chain);
+}
+
+static void judge(struct target_session *session, struct utterance *u)
+{
+    char text[WIRE_TEXT_MAX];
+    const struct attempt *attempt = &u->attempt;
+    size_t n = engine_text(session->target->engine, attempt->decided, attempt_n_text(attempt), text,
+                           sizeof(text));
+    struct window_attempt was = {
+        .temperature = attempt->rules.temperature,
+        .mean_logprob = attempt_mean_logprob(attempt),
+        .no_speech = attempt->no_speech,
+        .compression_ratio = window_compression_ratio(text, n),
+    };
+    enum window_verdict verdict = window_judge(&session->limits, &was);
+    if (verdict != WINDOW_RETRY) {
+        finish_window(session, u, &was, verdict == WINDOW_SKIP);
+        return;
+    }
+    propose_again(u);
+    u->n_attempts++;
+    begin_attempt(session, u);
+}
+
+void utterance_absorb(struct target_session *session, struct utterance *u, float pass_us)
+{
+    uint32_t n_rows = u->attempt.n_pending + u->attempt.tree.n;
+    uint32_t n_new = attempt_absorb(&u->attempt, &session->target->pass);
+    u->stats.passes++;
+    u->stats.rows += n_rows;
+    u->stats.decode_us += (uint64_t)pass_us;
+    if (u->phase == PHASE_DETECT) {
+        detected(session, u);
+        return;
+    }
+    if (n_new == 0)
+        return;
+    u->stats.tokens += n_new;
+    learn_pass(session, u, n_new, pass_us);
+    send_decided(session, u, n_new);
+    if (u->attempt.ended)
+        judge(session, u);
+}

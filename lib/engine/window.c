@@ -1,0 +1,150 @@
+#include "engine/window.h"
+
+#include <string.h>
+#include <zlib.h>
+
+#include "base/status.h"
+
+struct window_limits window_limits_default(void)
+{
+    return (struct window_limits){
+        .fallback = true,
+        .compression_max = 2.4f,
+        .mean_logprob_min = -1.0f,
+        .no_speech_max = 0.6f,
+        .temperature_step = 0.2f,
+        .temperature_max = 1.0f,
+        .condition_on_previous = true,
+    };
+}
+
+enum window_verdict window_judge(const struct window_limits *limits,
+                                 const struct window_attempt *attempt)
+{
+    bool silent = attempt->no_speech > limits->no_speech_max &&
+                  attempt->mean_logprob < limits->mean_logprob_min;
+    bool broken = attempt->compression_ratio > limits->compression_max ||
+                  attempt->mean_logprob < limits->mean_logprob_min;
+    /* Half a step of slack: 0.2 added five times is not exactly 1.0 in binary. */
+    bool hotter = attempt->temperature + 0.5f * limits->temperature_step < limits->temperature_max;
+    if (broken && !silent && limits->fallback && hotter)
+        return WINDOW_RETRY;
+    /* Pure greedy decoding keeps what was decoded: its text is compared token for token. */
+    return silent && limits->fallback ? WINDOW_SKIP : WINDOW_ACCEPT;
+}
+
+float window_compression_ratio(const char *text, size_t n_bytes)
+{
+    unsigned char packed[2 * 16384];
+    uLongf n_packed = sizeof(packed);
+    if (n_bytes == 0 || compressBound(n_bytes) > sizeof(packed))
+        return 0.0f;
+    int rc = compress2(packed, &n_packed, (const unsigned char *)text, n_bytes, 6);
+    SA_ASSERT(rc == Z_OK);
+    return (float)n_bytes / (float)n_packed;
+}
+
+uint64_t window_samples(uint64_t start, uint64_t n_total)
+{
+    uint64_t end = n_total - n_total % WINDOW_HOP;
+    if (start >= end)
+        return 0;
+    /* The last window keeps the samples of the broken frame too: they are in the audio. */
+    uint64_t left = n_total - start;
+    return MIN(left, (uint64_t)WINDOW_SAMPLES);
+}
+
+static uint64_t timestamp_samples(const struct model_description *model, int32_t token)
+{
+    return (uint64_t)(token - model->special.timestamp_begin) * WINDOW_TIMESTAMP_SAMPLES;
+}
+
+static bool is_timestamp(const struct model_description *model, int32_t token)
+{
+    return token >= model->special.timestamp_begin;
+}
+
+static bool has_text(const struct model_description *model, const int32_t *tokens, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (tokens[i] < model->special.end)
+            return true;
+    return false;
+}
+
+/* transcribe.py clears a segment that is instantaneous or has no text: its tokens are not committed. */
+static void add_segment(const struct model_description *model, struct window_cut *out,
+                        const int32_t *tokens, uint32_t n, uint64_t start, uint64_t end)
+{
+    if (start == end || !has_text(model, tokens, n) || out->n_segments == WINDOW_SEGMENTS_MAX)
+        return;
+    memcpy(out->tokens + out->n_tokens, tokens, n * sizeof(*tokens));
+    out->segments[out->n_segments++] = (struct window_segment){
+        .start = start, .end = end, .first_token = out->n_tokens, .n_tokens = n};
+    out->n_tokens += n;
+}
+
+/* Segments between the pairs "end, start"; returns the number of tokens that are in finished ones. */
+static uint32_t cut_at_pairs(const struct model_description *model, const int32_t *tokens,
+                             uint32_t n, uint64_t start, struct window_cut *out)
+{
+    bool closed = n >= 2 && !is_timestamp(model, tokens[n - 2]) && is_timestamp(model, tokens[n - 1]);
+    uint32_t first = 0;
+    for (uint32_t i = 1; i <= n; i++) {
+        bool pair = i < n && is_timestamp(model, tokens[i - 1]) && is_timestamp(model, tokens[i]);
+        if (!pair && !(i == n && closed && first > 0))
+            continue;
+        uint64_t from = is_timestamp(model, tokens[first]) ? timestamp_samples(model, tokens[first]) : 0;
+        add_segment(model, out, tokens + first, i - first, start + from,
+                    start + timestamp_samples(model, tokens[i - 1]));
+        first = i;
+    }
+    return first;
+}
+
+static uint64_t last_timestamp(const struct model_description *model, const int32_t *tokens,
+                               uint32_t n, uint64_t fallback)
+{
+    for (uint32_t i = n; i-- > 0;)
+        if (is_timestamp(model, tokens[i]))
+            return tokens[i] != model->special.timestamp_begin ? timestamp_samples(model, tokens[i])
+                                                               : fallback;
+    return fallback;
+}
+
+void window_cut(const struct model_description *model, const int32_t *tokens, uint32_t n_tokens,
+                uint64_t start, uint64_t n_samples, struct window_cut *out)
+{
+    SA_ASSERT(n_tokens <= WINDOW_TOKENS_MAX);
+    out->n_tokens = 0;
+    out->n_segments = 0;
+    out->next_start = start + n_samples;
+    uint32_t finished = cut_at_pairs(model, tokens, n_tokens, start, out);
+    if (finished == 0) {
+        uint64_t duration = last_timestamp(model, tokens, n_tokens, n_samples);
+        add_segment(model, out, tokens, n_tokens, start, start + duration);
+        return;
+    }
+    bool closed = n_tokens >= 2 && !is_timestamp(model, tokens[n_tokens - 2]) &&
+                  is_timestamp(model, tokens[n_tokens - 1]);
+    if (closed)
+        return;
+    /* The last segment is unfinished: decode it again in a window of its own. */
+    uint64_t last = timestamp_samples(model, tokens[finished - 1]);
+    if (last > 0)
+        out->next_start = start + last;
+}
+
+void window_prompt_update(struct window_prompt *prompt, const struct window_limits *limits,
+                          float temperature, const int32_t *tokens, uint32_t n_tokens)
+{
+    if (!limits->condition_on_previous || temperature > 0.5f) {
+        prompt->n = 0;
+        return;
+    }
+    uint32_t n_new = MIN(n_tokens, (uint32_t)WINDOW_PROMPT_MAX);
+    uint32_t n_old = MIN(prompt->n, WINDOW_PROMPT_MAX - n_new);
+    memmove(prompt->tokens, prompt->tokens + (prompt->n - n_old), n_old * sizeof(*tokens));
+    memcpy(prompt->tokens + n_old, tokens + (n_tokens - n_new), n_new * sizeof(*tokens));
+    prompt->n = n_old + n_new;
+}

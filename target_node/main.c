@@ -1,0 +1,147 @@
+/* target_node: the server. Holds a model, verifies the drafts of many clients, decides the text.
+ *
+ * Threads:
+ *   main          options, start and stop, signals (sigwait)
+ *   rpc           gRPC's completion queue: callbacks of all streams; validates frames; never blocks
+ *   model         owns engine and sessions; takes events from a queue, ticks the target, sends frames
+ *   pool 1..n-1   the backend's workers; spin while a step runs, sleep between
+ */
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "config/exit_codes.h"
+#include "config/options.h"
+#include "model/resolve.h"
+#include "serve.h"
+
+#ifndef SPECASR_VERSION
+#define SPECASR_VERSION "0.1.0"
+#endif
+
+enum { GRACE_MS = 4000 };
+
+struct values {
+    const char *model;
+    struct option_address listen;
+    int64_t threads;
+    const char *kernels;
+    bool encoder_blas;
+    int64_t sessions;
+    const char *tls_certificate, *tls_key, *tls_client_ca;
+    int log_level;
+};
+
+static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
+
+#define AT(member) offsetof(struct values, member)
+
+static const struct option table[] = {
+    {.name = "model", .short_name = 'm', .type = OPTION_STRING, .offset = AT(model), .initial = "base",
+     .value_name = "FILE|NAME", .group = "Model",
+     .help = "Model file (GGUF), or the name of a fetched model: base, tiny.en, base-q8_0."},
+    {.name = "listen", .short_name = 'l', .type = OPTION_ADDRESS, .offset = AT(listen), .min = 0,
+     .max = 65535, .initial = "127.0.0.1:7600", .value_name = "HOST:PORT", .group = "Network",
+     .help = "Where clients connect. Port 0 takes a free one. The port opens when the model is ready."},
+    {.name = "threads", .short_name = 't', .type = OPTION_INT, .offset = AT(threads), .min = 0,
+     .max = 64, .initial = "0", .group = "Speed", .help = "Threads of the model; 0: one per processor."},
+    {.name = "kernels", .type = OPTION_STRING, .offset = AT(kernels), .value_name = "SET",
+     .group = "Speed",
+     .help = "Kernel set: reference, avx2, avx512, neon. Default: the fastest that runs here. The text "
+             "does not depend on it."},
+    {.name = "encoder-blas", .type = OPTION_BOOL, .offset = AT(encoder_blas), .group = "Speed",
+     .help = "Encoder products through OpenBLAS instead of own kernels (slower; for comparison)."},
+    {.name = "sessions", .type = OPTION_INT, .offset = AT(sessions), .min = 1, .max = 4096,
+     .initial = "64", .group = "Network",
+     .help = "Clients served at once; more are refused with a retry time."},
+    {.name = "tls-certificate", .type = OPTION_PATH, .offset = AT(tls_certificate), .group = "TLS",
+     .help = "PEM file with the server's certificate chain: turns TLS on (with --tls-key)."},
+    {.name = "tls-key", .type = OPTION_PATH, .offset = AT(tls_key), .group = "TLS",
+     .help = "PEM file with the server's private key."},
+    {.name = "tls-client-ca", .type = OPTION_PATH, .offset = AT(tls_client_ca), .group = "TLS",
+     .help = "PEM file with the authority that signs clients: only those are served (mutual TLS)."},
+    {.name = "log-level", .type = OPTION_CHOICE, .offset = AT(log_level), .choices = log_levels,
+     .initial = "info", .group = "Output", .help = "How much goes to stderr."},
+};
+
+static const struct option_program program = {
+    .name = "target_node",
+    .version = SPECASR_VERSION,
+    .usage = "[options]",
+    .about = "Serves speech recognition: encodes audio, verifies the drafts of many clients in batches and "
+             "decides the text. Clients connect with draft_node.",
+    .examples = "target_node --model base --listen 127.0.0.1:7600\n"
+                "target_node --model ./whisper-base-q8_0.gguf --listen 0.0.0.0:7600 "
+                "--tls-certificate server.pem --tls-key server.key",
+    .options = table,
+    .n_options = ARRAY_LEN(table),
+};
+
+/* Signals come through sigwait only; block them before any thread starts. */
+static sigset_t block_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    return set;
+}
+
+static enum status run(const struct values *values, const sigset_t *signals, struct error *err)
+{
+    struct engine engine = {0};
+    struct serve *serve = NULL;
+    char path[MODEL_PATH_MAX], listen[OPTION_HOST_MAX + 16];
+    struct cpu_options cpu = {.n_threads = (uint32_t)values->threads, .kernels = values->kernels,
+                              .encoder_blas = values->encoder_blas};
+    struct serve_options options = {
+        .listen = listen,
+        .tls = {.ca = values->tls_client_ca, .certificate = values->tls_certificate,
+                .key = values->tls_key},
+        .target = target_options_default(),
+    };
+    options.target.sessions_max = (uint32_t)values->sessions;
+    option_address_format(&values->listen, listen, sizeof(listen));
+    enum status rc = model_find(values->model, path, sizeof(path), err);
+    if (rc == STATUS_OK)
+        rc = engine_open(&engine, path, &cpu, err);
+    if (rc == STATUS_OK)
+        rc = serve_start(&engine, &options, &serve, err);
+    if (rc == STATUS_OK) {
+        int number;
+        log_line(LOG_INFO, "%s, %s kernels, %u threads, %.0f MB of weights", engine.description->name,
+                 engine.backend->info.kernels, engine.backend->info.n_threads,
+                 (double)engine.backend->info.weight_bytes / 1e6);
+        log_line(LOG_INFO, "listening on %s:%u", values->listen.host, serve_port(serve));
+        sigwait(signals, &number);
+        log_line(LOG_INFO, "%s: finishing open utterances", strsignal(number));
+    }
+    serve_stop(&serve, GRACE_MS);
+    engine_close(&engine);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    struct values values = {0};
+    struct options *options = NULL;
+    struct error err;
+    int exit_code = EXIT_CODE_OK;
+    sigset_t signals = block_signals();
+    if (!options_start(&program, argc, argv, &values, &options, &exit_code))
+        return exit_code;
+    log_init("target_node", (enum log_level)values.log_level);
+    if (!values.tls_certificate != !values.tls_key)
+        exit_code = options_usage_error(&program, "--tls-certificate and --tls-key go together");
+    else if (run(&values, &signals, &err) != STATUS_OK) {
+        log_line(LOG_ERROR, "%s", err.text);
+        exit_code = EXIT_CODE_FAILED;
+    }
+    options_free(&options);
+    return exit_code;
+}

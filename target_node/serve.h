@@ -1,0 +1,29 @@
+/* serve.h: the target's server: streams of clients on one side, the model thread on the other. */
+#ifndef TARGET_NODE_SERVE_H
+#define TARGET_NODE_SERVE_H
+
+#include <stdint.h>
+
+#include "engine/engine.h"
+#include "engine/target.h"
+#include "rpc/rpc.h"
+
+struct serve;
+
+struct serve_options {
+    const char *listen;                     /* "host:port", port 0: any */
+    struct rpc_tls tls;
+    struct target_options target;
+};
+
+/* Listens when it returns. Borrows the engine, whose owner from now on is the model thread. */
+MUST_CHECK enum status serve_start(struct engine *engine, const struct serve_options *options,
+                                   struct serve **out, struct error *err);
+
+uint16_t serve_port(const struct serve *serve);
+
+/* Tells the clients, lets open utterances finish for up to grace_ms, then ends every stream, joins the
+ * model thread and frees. Accepts NULL. */
+void serve_stop(struct serve **serve, uint32_t grace_ms);
+
+#endif
