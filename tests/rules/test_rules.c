@@ -252,6 +252,35 @@ static void a_models_lists_must_lie_in_its_vocabulary(void **state)
     assert_int_equal(rules_masks_new(&bad, &none, &err), STATUS_CORRUPT);
 }
 
+/* The converted lists hold what OpenAI's code would compute, so ours adds nothing to them. */
+static void check_lists(const char *file, uint32_t n_expected, int32_t lm)
+{
+    struct error err = {0};
+    struct model *opened = NULL;
+    struct rules_masks *own = NULL;
+    uint32_t n = 0;
+    assert_ok(model_open(support_model(file), &opened, &err), &err);
+    const struct model_description *d = model_describe(opened);
+    assert_ok(rules_masks_new(d, &own, &err), &err);
+    for (int32_t i = 0; i < (int32_t)d->n_vocab; i++)
+        n += rules_masks_suppressed(own, i, false);
+    assert_int_equal(n, n_expected);
+    assert_int_equal(d->n_suppress, n_expected);
+    assert_true(rules_masks_suppressed(own, lm, false));
+    assert_true(rules_masks_suppressed(own, 220, true));   /* a space alone */
+    assert_true(rules_masks_suppressed(own, d->special.end, true));
+    assert_false(rules_masks_suppressed(own, d->special.language_begin, true));
+    rules_masks_free(&own);
+    model_close(&opened);
+}
+
+static void the_lists_of_real_models_are_openais(void **state)
+{
+    (void)state;
+    check_lists("whisper-base.gguf", 88, 50360);
+    check_lists("whisper-tiny.en.gguf", 90, 50359);
+}
+
 static void probability_is_the_softmax_of_the_whole_row(void **state)
 {
     (void)state;
@@ -275,6 +304,7 @@ int main(void)
         cmocka_unit_test(a_row_with_nothing_allowed_ends_the_text),
         cmocka_unit_test(the_state_remembers_what_the_rules_need),
         cmocka_unit_test(a_models_lists_must_lie_in_its_vocabulary),
+        cmocka_unit_test(the_lists_of_real_models_are_openais),
         cmocka_unit_test(probability_is_the_softmax_of_the_whole_row),
     };
     return cmocka_run_group_tests(tests, open_masks, close_masks);
