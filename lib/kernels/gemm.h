@@ -2,9 +2,9 @@
  *
  *     c[i][j] = sum over k of a[i][k] * b[j][k]       (+ bias[j])
  *
- * One accumulator per output, k ascending, fused multiply-add, then the bias: every kernel set gives the
- * same bits, for any split of rows, panels or k. So an encoder's output does not depend on the
- * processor, on the number of threads or on slicing.
+ * One accumulator per output, k ascending, fused multiply-add, then the bias: every kernel set
+ * gives the same bits, for any split of rows, panels or k. So an encoder's output does not depend
+ * on the processor, on the number of threads or on slicing.
  *
  * b lies in panels of 16 outputs: [n/16][k][16], the layout of the decoder's weights as float32.
  */

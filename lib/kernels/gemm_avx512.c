@@ -1,11 +1,13 @@
-/* gemm_avx512.c: 12 rows x 32 outputs in 24 registers; the rows' values are memory operands of the FMAs. */
+/* gemm_avx512.c: 12 rows x 32 outputs in 24 registers; the rows' values are memory operands of the
+ * FMAs. */
 #include "kernels/gemm.h"
 
 #include <immintrin.h>
 
 enum { ROWS = 12 };
 
-/* `rows` and `panels` are constants at every call, so the loops unroll and the sums stay in registers. */
+/* `rows` and `panels` are constants at every call, so the loops unroll and the sums stay in
+ * registers. */
 static inline __attribute__((always_inline)) void tile(const struct gemm_block *g, const int rows,
                                                        const int panels, uint32_t i, uint32_t j)
 {
@@ -30,14 +32,15 @@ static inline __attribute__((always_inline)) void tile(const struct gemm_block *
     for (int p = 0; p < panels; p++)
         for (int r = 0; r < rows; r++) {
             if (g->bias)
-                sum[r][p] = _mm512_add_ps(sum[r][p], _mm512_loadu_ps(g->bias + (j + p) * GEMM_PANEL));
+                sum[r][p] =
+                    _mm512_add_ps(sum[r][p], _mm512_loadu_ps(g->bias + (j + p) * GEMM_PANEL));
             _mm512_storeu_ps(c + r * g->c_row + p * g->c_panel, sum[r][p]);
         }
 }
 
 /* All rows against one or two panels. */
-static inline __attribute__((always_inline)) void column(const struct gemm_block *g, const int panels,
-                                                         uint32_t j)
+static inline __attribute__((always_inline)) void column(const struct gemm_block *g,
+                                                         const int panels, uint32_t j)
 {
     uint32_t i = 0;
     for (; i + ROWS <= g->n_rows; i += ROWS)
