@@ -157,10 +157,12 @@ uint32_t attempt_offer(struct attempt *attempt, const struct spec_tree *tree, st
     return attempt->n_pending + attempt->tree.n;
 }
 
-static void decide(struct attempt *attempt, int32_t token, float logprob)
+static void decide(struct attempt *attempt, int32_t token, const struct rules_choice *choice)
 {
     attempt->decided[attempt->n_decided] = token;
-    attempt->logprob[attempt->n_decided] = logprob;
+    attempt->logprob[attempt->n_decided] = choice->logprob;
+    attempt->second[attempt->n_decided] = choice->second;
+    attempt->second_logprob[attempt->n_decided] = choice->second_logprob;
     attempt->n_decided++;
     attempt->state = rules_advance(&attempt->rules, attempt->state, token);
     attempt->ended = token == attempt->rules.model->special.end ||
@@ -191,8 +193,7 @@ uint32_t attempt_absorb(struct attempt *attempt, const struct pass *pass)
         keep[n_keep++] = (uint8_t)(root + 1 + accepted->node[i]);
     backend_keep(attempt->sequence, kept, keep, n_keep);
     for (uint32_t i = 0; i < accepted->n_tokens; i++)
-        decide(attempt, accepted->token[i],
-               pass->choice[root + spec_accepted_row(accepted, i)].logprob);
+        decide(attempt, accepted->token[i], &pass->choice[root + spec_accepted_row(accepted, i)]);
     return accepted->n_tokens;
 }
 
@@ -204,7 +205,10 @@ void attempt_follow(struct attempt *attempt, const int32_t *decided, uint32_t n_
            attempt->decided[common] == decided[common])
         common++;
     memcpy(attempt->decided, decided, n_decided * sizeof(*decided));
-    memset(attempt->logprob + common, 0, (n_decided - common) * sizeof(attempt->logprob[0]));
+    for (uint32_t i = common; i < n_decided; i++) {
+        attempt->logprob[i] = 0.0f;
+        attempt->second[i] = -1;
+    }
     attempt->n_decided = n_decided;
     attempt->state = rules_begin();
     for (uint32_t i = 0; i < n_decided; i++)

@@ -36,6 +36,8 @@ struct attempt {
     uint32_t n_decided;                     /* the end token among them */
     int32_t decided[WINDOW_TOKENS_MAX];
     float logprob[WINDOW_TOKENS_MAX];
+    int32_t second[WINDOW_TOKENS_MAX];      /* runner-up of each, -1: none or forced */
+    float second_logprob[WINDOW_TOKENS_MAX];
     struct rules_state state;               /* after all decided tokens */
     float no_speech;                        /* probability at the start token */
     bool ended;

@@ -229,8 +229,8 @@ static bool draft_worth_sending(const struct client *client, const struct client
         return true;
     if (client->options.rules.wait_draft || client->options.rules.lockstep)
         return false;
-    return proposal->n_nodes >= u->draft_nodes + client->options.draft_growth ||
-           (u->draft_nodes > proposal->n_nodes && proposal->n_nodes > 0);
+    return proposal->n_trunk >= u->draft_nodes + client->options.draft_growth ||
+           (u->draft_nodes > proposal->n_trunk && proposal->n_trunk > 0);
 }
 
 static bool send_draft(struct client *client, struct client_utterance *u)
@@ -251,7 +251,7 @@ static bool send_draft(struct client *client, struct client_utterance *u)
         .nodes = (struct wire_node *)proposal->nodes};
     send_frame(client, &frame);
     u->draft_version = version;
-    u->draft_nodes = proposal->n_nodes;
+    u->draft_nodes = proposal->n_trunk;
     return true;
 }
 
@@ -436,9 +436,9 @@ bool client_look(const struct client *client, uint32_t utterance, struct client_
     uint32_t version;
     const struct drafter_proposal *proposal = drafter_proposal(u->drafter, &version);
     uint32_t passed = u->n_decided - MIN(proposal->n_prefix, u->n_decided);
-    if (proposal->n_prefix <= u->n_decided && passed < proposal->n_nodes) {
+    if (proposal->n_prefix <= u->n_decided && passed < proposal->n_trunk) {
         view->drafted = proposal->nodes + passed;
-        view->n_drafted = proposal->n_nodes - passed;
+        view->n_drafted = proposal->n_trunk - passed;
     }
     return true;
 }
@@ -482,6 +482,8 @@ static enum status receive_decided(struct client *client, const struct wire_deci
     memcpy(u->decided + u->n_decided, decided->tokens, decided->n_tokens * sizeof(int32_t));
     u->n_decided += decided->n_tokens;
     memcpy(u->language, decided->language, sizeof(u->language));
+    if (client->options.rules.lockstep)
+        u->draft_version = 0;               /* each pass takes a fresh tree: send what is left again */
     return u->drafter ? drafter_follow(u->drafter, u->decided, u->n_decided, err) : STATUS_OK;
 }
 

@@ -9,12 +9,15 @@
 
 enum { ENCODE_SLICE_US = 20000 };
 
+static const float second_min = 0.02f;      /* less likely second choices are not worth a row */
+
 /* IDLE --begin--> ENCODE --> [DETECT -->] DRAFT --end token, cap--> COMPLETE
  *                                           ^-----follow (mismatch)----'      */
 enum drafter_phase { DRAFTER_IDLE, DRAFTER_ENCODE, DRAFTER_DETECT, DRAFTER_DRAFT, DRAFTER_COMPLETE };
 
 struct drafter {
     struct engine *engine;
+    const struct tokenizer *target;         /* borrowed; NULL: not known yet */
     struct text_map *map;
     struct drafter_options options;
     struct sequence *sequence;
@@ -126,7 +129,72 @@ const struct drafter_stats *drafter_stats(const struct drafter *drafter)
     return &drafter->stats;
 }
 
-/* ---- the proposal ---- */
+/* ---- second choices ---- */
+
+/* A place in the text: bytes of text and special tokens before it. */
+struct place {
+    size_t bytes;
+    uint32_t specials;
+};
+
+static void advance(struct place *place, const struct tokenizer *tokenizer, int32_t token)
+{
+    size_t n;
+    (void)tokenizer_bytes(tokenizer, token, &n);
+    if (tokenizer_is_special(tokenizer, token))
+        place->specials++;
+    else
+        place->bytes += n;
+}
+
+static bool before(struct place a, struct place b)
+{
+    return a.specials < b.specials || (a.specials == b.specials && a.bytes < b.bytes);
+}
+
+/* A draft token as the first target token of its text; -1: there is none. */
+static int32_t map_token(const struct drafter *drafter, int32_t token)
+{
+    const struct tokenizer *own = drafter->engine->tokenizer;
+    if (text_map_is_identity(drafter->map))
+        return token;
+    if (token == tokenizer_special(own)->end)
+        return tokenizer_special(drafter->target)->end;
+    int32_t steps = tokenizer_timestamp_steps(own, token);
+    if (steps >= 0)
+        return tokenizer_timestamp_token(drafter->target, steps);
+    if (tokenizer_is_special(own, token))
+        return -1;
+    int32_t ids[64];
+    struct token_list list = {.ids = ids, .max = ARRAY_LEN(ids)};
+    size_t n;
+    const uint8_t *bytes = tokenizer_bytes(own, token, &n);
+    bool encoded = n > 0 && tokenizer_encode(drafter->target, bytes, n, &list, NULL) == STATUS_OK;
+    return encoded && list.n > 0 ? list.ids[0] : -1;
+}
+
+/* Leaves beside the trunk where draft and target tokens begin at the same place: a third of all
+ * mismatches is the draft's second choice (format above all). */
+static void add_seconds(struct drafter *drafter)
+{
+    struct drafter_proposal *proposal = &drafter->proposal;
+    const struct attempt *attempt = &drafter->attempt;
+    struct place own = {0}, mapped = {0};
+    uint32_t i = drafter->n_forced;
+    for (uint32_t j = 0; j < proposal->n_trunk && proposal->n_nodes < WIRE_DRAFT_NODES_MAX; j++) {
+        while (i < attempt->n_decided && before(own, mapped))
+            advance(&own, drafter->engine->tokenizer, attempt->decided[i++]);
+        bool aligned = i < attempt->n_decided && !before(mapped, own) && attempt->second[i] >= 0;
+        float p = aligned ? expf(attempt->second_logprob[i]) : 0.0f;
+        int32_t token = p > second_min ? map_token(drafter, attempt->second[i]) : -1;
+        if (token >= 0 && token != proposal->nodes[j].token)
+            proposal->nodes[proposal->n_nodes++] = (struct wire_node){
+                .token = token, .parent = (int32_t)j - 1, .confidence = fminf(p, 1.0f)};
+        advance(&mapped, drafter->target, proposal->nodes[j].token);
+    }
+}
+
+/* ---- proposal ---- */
 
 /* Draft ids behind the forced ones -> target ids behind the decided ones. */
 static enum status map_proposal(struct drafter *drafter, bool complete, struct error *err)
@@ -147,15 +215,17 @@ static enum status map_proposal(struct drafter *drafter, bool complete, struct e
     if (rc != STATUS_OK)
         return rc;
     struct drafter_proposal *proposal = &drafter->proposal;
-    bool changed = complete != proposal->complete || out.n != proposal->n_nodes ||
+    bool changed = complete != proposal->complete || out.n != proposal->n_trunk ||
                    proposal->n_prefix != drafter->n_decided;
     proposal->n_prefix = drafter->n_decided;
     proposal->complete = complete;
-    proposal->n_nodes = MIN(out.n, (uint32_t)WIRE_DRAFT_NODES_MAX);
-    for (uint32_t i = 0; i < proposal->n_nodes; i++)
+    proposal->n_trunk = MIN(out.n, (uint32_t)WIRE_DRAFT_NODES_MAX);
+    proposal->n_nodes = proposal->n_trunk;
+    for (uint32_t i = 0; i < proposal->n_trunk; i++)
         proposal->nodes[i] = (struct wire_node){
             .token = mapped[i].token, .parent = (int32_t)i - 1,
             .confidence = fminf(fmaxf(mapped[i].confidence, 0.0f), 1.0f)};
+    add_seconds(drafter);
     drafter->version += changed;
     return STATUS_OK;
 }
@@ -164,6 +234,7 @@ enum status drafter_set_target(struct drafter *drafter, const struct tokenizer *
                                struct error *err)
 {
     text_map_free(&drafter->map);
+    drafter->target = target;
     enum status rc =
         text_map_new(drafter->engine->tokenizer, target, 2 * WIRE_TOKENS_MAX, &drafter->map, err);
     if (rc == STATUS_OK && (drafter->phase == DRAFTER_DRAFT || drafter->phase == DRAFTER_COMPLETE))
@@ -176,7 +247,7 @@ static bool still_good(const struct drafter *drafter, const int32_t *decided, ui
 {
     const struct drafter_proposal *proposal = &drafter->proposal;
     uint32_t n_prefix = drafter->n_decided;
-    if (n_decided < n_prefix || n_decided > n_prefix + proposal->n_nodes)
+    if (n_decided < n_prefix || n_decided > n_prefix + proposal->n_trunk)
         return false;
     if (memcmp(decided, drafter->decided, n_prefix * sizeof(*decided)) != 0)
         return false;
@@ -202,6 +273,7 @@ enum status drafter_follow(struct drafter *drafter, const int32_t *decided, uint
     memcpy(drafter->decided, decided, n_decided * sizeof(*decided));
     drafter->n_decided = n_decided;
     drafter->proposal.n_nodes = 0;
+    drafter->proposal.n_trunk = 0;
     drafter->proposal.n_prefix = n_decided;
     drafter->proposal.complete = false;
     if ((drafter->phase != DRAFTER_DRAFT && drafter->phase != DRAFTER_COMPLETE) || !drafter->map)

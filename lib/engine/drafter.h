@@ -32,8 +32,9 @@ struct drafter_stats {
 
 struct drafter_proposal {
     uint32_t n_prefix;                      /* decided tokens that it grew from */
-    uint32_t n_nodes;
-    struct wire_node nodes[WIRE_DRAFT_NODES_MAX];   /* a chain */
+    uint32_t n_trunk;                       /* nodes[0 .. n_trunk) are a chain: the greedy draft */
+    uint32_t n_nodes;                       /* behind it: leaves beside the trunk, second choices */
+    struct wire_node nodes[WIRE_DRAFT_NODES_MAX];
     bool complete;
 };
 

@@ -40,6 +40,7 @@ void target_free(struct target **target)
     if (!*target)
         return;
     SA_ASSERT((*target)->n_sessions == 0);
+    backend_close(&(*target)->probe.sequence);
     free((*target)->features);
     free(*target);
     *target = NULL;
@@ -77,6 +78,7 @@ static bool encode_slice(struct target *target)
     struct utterance *u = session_current(session);
     uint64_t start = clock_us(&target->engine->clock);
     if (!target->encoding) {
+        probe_abort(target);
         utterance_features(session, u);
         target->encoding = session;
     }
@@ -209,6 +211,8 @@ uint64_t target_tick(struct target *target)
         run_pass(target, &all);
     worked |= encode_slice(target);
     uint64_t alive = keep_alive(target);
+    if (!worked && alive == UINT64_MAX)     /* nobody waits for anything */
+        worked = probe_step(target);
     return worked ? 0 : MIN(alive, all.until_us);
 }
 

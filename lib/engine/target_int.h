@@ -85,6 +85,11 @@ struct target {
     float *features;                        /* [n_mels][3000] */
     struct spec_cost cost;
     struct pass pass;
+    struct {
+        struct sequence *sequence;          /* NULL: not under way */
+        bool encoded;
+        uint32_t step;
+    } probe;
     uint32_t turn;                          /* rotates who comes first */
     bool draining;
 };
@@ -111,6 +116,14 @@ void utterance_encoded(struct target_session *session, struct utterance *u);
 bool utterance_offer(struct target_session *session, struct utterance *u, uint32_t room,
                      uint64_t *until_us);
 void utterance_absorb(struct target_session *session, struct utterance *u, float pass_us);
+
+/* ---- target_probe.c ---- */
+
+/* A bounded piece of measuring; false: nothing left to measure. */
+bool probe_step(struct target *target);
+
+/* Real work has come: gives the features and the memory free. */
+void probe_abort(struct target *target);
 
 /* ---- target_session.c ---- */
 

@@ -279,8 +279,10 @@ static bool draft_due(const struct target_session *session, const struct utteran
     float delay = first ? habits->first_us : habits->again_us;
     uint64_t since = first ? u->times.ready_us : u->times.surprised_us;
     *at_us = since + (uint64_t)delay;
-    if (session->mode == SPEC_MODE_WAIT_DRAFT || session->mode == SPEC_MODE_LOCKSTEP)
-        return first || u->times.surprised_us != 0;
+    if (session->mode == SPEC_MODE_LOCKSTEP)
+        return first || u->draft_tried;
+    if (session->mode == SPEC_MODE_WAIT_DRAFT)
+        return first;
     return delay > 0.0f && since != 0 && *at_us > now_us(session);
 }
 
