@@ -1,6 +1,6 @@
 /* kernels.c: how fast the decode path's kernels are, on the shapes of whisper-base.
  *
- *     kernels [--set NAME] [--threads N] [--rows 1,8,64] [--repeat N]
+ *     kernels [--set NAME] [--threads N] [--rows 1,8,64] [--only f16,cross] [--repeat N]
  *
  * A "step" is all matrices of one decoder step: 6 layers of six 512x512, 512x2048 and 2048x512,
  * then the 51,865 x 512 output layer. "cross" is attention over 1,500 keys, 8 heads, 6 layers.
@@ -180,14 +180,15 @@ static void print_row(const struct bench *b, const char *what, struct timing t, 
     fflush(stdout);
 }
 
+static const char *const type_names[] = {"f32", "f16", "q8_0"};
+
 static void bench_steps(struct bench *b, enum weight_type type, const char *rows)
 {
-    static const char *const names[] = {"f32", "f16", "q8_0"};
     size_t n_bytes = make_weights(b, type);
     double n_weights = (double)n_bytes / (double)weight_row_bytes(type, Q8_BLOCK) * Q8_BLOCK;
     for (const char *at = rows; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
         b->n_rows = (uint32_t)strtoul(at, NULL, 10);
-        print_row(b, names[type], measure(b, step), (double)n_bytes, 2 * n_weights * b->n_rows);
+        print_row(b, type_names[type], measure(b, step), (double)n_bytes, 2 * n_weights * b->n_rows);
     }
     free_weights(b);
 }
@@ -226,40 +227,64 @@ static void make_buffers(struct bench *b)
         b->scratch[i] = must(kernels_alloc(attention_scratch(N_KEYS) * sizeof(float)));
 }
 
+struct options {
+    const char *set;
+    const char *rows;
+    const char *only;
+    uint32_t n_threads;
+    uint32_t repeat;
+};
+
+static bool parse(int argc, char **argv, struct options *o)
+{
+    int i = 1;
+    for (; i + 1 < argc; i += 2) {
+        const char *name = argv[i], *value = argv[i + 1];
+        uint32_t number = (uint32_t)strtoul(value, NULL, 10);
+        if (!strcmp(name, "--set"))
+            o->set = value;
+        else if (!strcmp(name, "--rows"))
+            o->rows = value;
+        else if (!strcmp(name, "--only"))
+            o->only = value;
+        else if (!strcmp(name, "--threads"))
+            o->n_threads = number;
+        else if (!strcmp(name, "--repeat"))
+            o->repeat = number;
+        else
+            return false;
+    }
+    bool rows_fit = true;
+    for (const char *at = o->rows; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
+        rows_fit = rows_fit && strtoul(at, NULL, 10) - 1 < ROWS_MAX;
+    return i == argc && rows_fit && o->repeat >= 1 && o->repeat <= REPEAT_MAX;
+}
+
 int main(int argc, char **argv)
 {
     static struct bench b;
-    const char *set = NULL, *rows = "1,2,4,8,12,16,24,32,48,64", *only = "f32,f16,q8_0,cross";
-    uint32_t n_threads = 2;
-    b.repeat = 21;
-    for (int i = 1; i + 1 < argc; i += 2) {
-        if (!strcmp(argv[i], "--set"))
-            set = argv[i + 1];
-        else if (!strcmp(argv[i], "--rows"))
-            rows = argv[i + 1];
-        else if (!strcmp(argv[i], "--only"))
-            only = argv[i + 1];
-        else if (!strcmp(argv[i], "--threads"))
-            n_threads = (uint32_t)strtoul(argv[i + 1], NULL, 10);
-        else if (!strcmp(argv[i], "--repeat"))
-            b.repeat = (uint32_t)MIN(strtoul(argv[i + 1], NULL, 10), (unsigned long)REPEAT_MAX);
+    struct options o = {.rows = "1,2,4,8,12,16,24,32,48,64", .only = "f32,f16,q8_0,cross",
+                        .n_threads = 2, .repeat = 21};
+    if (!parse(argc, argv, &o)) {
+        fprintf(stderr, "usage: kernels [--set NAME] [--threads N] [--rows 1,8,64 (at most %d)]\n"
+                "               [--only f32,f16,q8_0,cross] [--repeat N (at most %d)]\n",
+                ROWS_MAX, REPEAT_MAX);
+        return 2;
     }
     struct error err;
-    b.kernels = kernels_find(set);
-    if (!b.kernels || pool_new(n_threads, true, &b.pool, &err) != STATUS_OK) {
+    b.repeat = o.repeat;
+    b.kernels = kernels_find(o.set);
+    if (!b.kernels || pool_new(o.n_threads, true, &b.pool, &err) != STATUS_OK) {
         fprintf(stderr, "kernels: %s\n", b.kernels ? err.text : "no such kernel set here");
         return 2;
     }
     make_buffers(&b);
     printf("set        what    rows  threads        ms      best     GB/s   GFLOP/s\n");
-    if (strstr(only, "f32"))
-        bench_steps(&b, WEIGHT_F32, rows);
-    if (strstr(only, "f16"))
-        bench_steps(&b, WEIGHT_F16, rows);
-    if (strstr(only, "q8_0"))
-        bench_steps(&b, WEIGHT_Q8_0, rows);
-    if (strstr(only, "cross"))
-        bench_cross(&b, rows);
+    for (int type = WEIGHT_F32; type <= WEIGHT_Q8_0; type++)
+        if (strstr(o.only, type_names[type]))
+            bench_steps(&b, type, o.rows);
+    if (strstr(o.only, "cross"))
+        bench_cross(&b, o.rows);
     pool_free(&b.pool);
     return 0;
 }

@@ -27,7 +27,7 @@
 
 enum {
     SLEEP_AFTER_US = 100, /* a worker of a cool pool */
-    YIELD_AFTER_US = 50,  /* any waiting thread */
+    YIELD_AFTER_US = 20,  /* any waiting thread */
     PAUSES_PER_LOOK = 32, /* pauses between two looks at the clock */
     CACHE_LINE = 64,
 };

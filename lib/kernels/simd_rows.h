@@ -116,8 +116,8 @@ static void simd_quantise(struct q8_rows to, const float *x, size_t n)
         vec_store_i8(q, vec_mul(low, factor));
         vec_store_i8(q + 16, vec_mul(high, factor));
         int32_t sum = 0;
-        for (size_t i = 0; i < Q8_BLOCK; i++)
-            sum += q[i];
+        for (size_t i = 0; i < 16; i++) /* in the pieces that were just stored */
+            sum += q[i] + q[16 + i];
         to.scale[block] = empty ? 0.0f : largest / 127.0f;
         to.offset[block] = -128 * sum;
     }

@@ -23,7 +23,7 @@ enum { STRIP_ROWS_MAX = VEC16_SUMS >= 24 ? 12 : 6, STRIP_GROUPS_MAX = 4 };
 #define LINEAR_GROUPS 1
 #define SCORE_ROWS STRIP_ROWS_MAX
 #define SCORE_GROUPS 4
-#define VALUE_ROWS (VEC16_SUMS >= 24 ? 6 : 3)
+#define VALUE_ROWS 6
 #endif
 
 /* Weights stream from memory: this far ahead was best from 1 to 64 rows. */
@@ -96,12 +96,12 @@ INLINE void strip_run(const struct strip *s, enum weight_type type, uint32_t row
     switch (rows * 8 + groups) {
         STRIP_CASE(1, 1) STRIP_CASE(2, 1) STRIP_CASE(3, 1)
         STRIP_CASE(4, 1) STRIP_CASE(5, 1) STRIP_CASE(6, 1)
-        STRIP_CASE(1, 2) STRIP_CASE(2, 2) STRIP_CASE(3, 2)
+        STRIP_CASE(1, 2) STRIP_CASE(2, 2)
         STRIP_CASE(1, 4)
 #if VEC16_SUMS >= 24
         STRIP_CASE(7, 1) STRIP_CASE(8, 1) STRIP_CASE(9, 1)
         STRIP_CASE(10, 1) STRIP_CASE(11, 1) STRIP_CASE(12, 1)
-        STRIP_CASE(4, 2) STRIP_CASE(5, 2) STRIP_CASE(6, 2)
+        STRIP_CASE(3, 2) STRIP_CASE(4, 2) STRIP_CASE(5, 2) STRIP_CASE(6, 2)
         STRIP_CASE(7, 2) STRIP_CASE(8, 2) STRIP_CASE(9, 2)
         STRIP_CASE(10, 2) STRIP_CASE(11, 2) STRIP_CASE(12, 2)
         STRIP_CASE(2, 4) STRIP_CASE(3, 4) STRIP_CASE(4, 4)
@@ -117,7 +117,7 @@ INLINE void strip_run(const struct strip *s, enum weight_type type, uint32_t row
 INLINE uint32_t strip_groups(uint32_t rows, uint32_t wanted)
 {
     uint32_t groups = wanted >= 4 ? 4 : wanted >= 2 ? 2 : 1;
-    while (groups > 1 && rows * groups > VEC16_SUMS)
+    while (groups > 1 && rows * groups > VEC16_WIDE_SUMS)
         groups /= 2;
     return groups;
 }

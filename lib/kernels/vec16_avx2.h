@@ -9,6 +9,7 @@
 
 #define VEC_FN static inline __attribute__((always_inline))
 #define VEC16_SUMS 6
+#define VEC16_WIDE_SUMS 4
 
 typedef struct { __m256 a, b; } vec16;
 typedef struct { __m256i a, b; } ivec16;

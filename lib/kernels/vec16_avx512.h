@@ -9,6 +9,7 @@
 
 #define VEC_FN static inline __attribute__((always_inline))
 #define VEC16_SUMS 24
+#define VEC16_WIDE_SUMS 24
 
 typedef __m512 vec16;
 typedef __m512i ivec16;

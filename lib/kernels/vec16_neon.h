@@ -9,6 +9,7 @@
 
 #define VEC_FN static inline __attribute__((always_inline))
 #define VEC16_SUMS 6
+#define VEC16_WIDE_SUMS 4
 
 typedef struct { float32x4_t v[4]; } vec16;
 typedef struct { int32x4_t v[4]; } ivec16;
