@@ -57,7 +57,7 @@ struct link_call {
     grpc_call *core;                    /* NULL before and after */
     struct rpc_outbox outbox;           /* the first message is the one in flight */
     unsigned in_flight;                 /* bits of enum link_op */
-    bool started, opened, held, closing, closed, cancelled, ended, drained;
+    bool started, opened, held, no_more, closing, closed, cancelled, ended, drained;
     enum status finish_code;
     char finish_text[RPC_TEXT_MAX];
 
@@ -66,7 +66,6 @@ struct link_call {
     grpc_byte_buffer *incoming;
     grpc_status_code status;
     grpc_slice details;
-    const char *core_error;
     int was_cancelled;
 };
 
@@ -102,7 +101,7 @@ uint64_t link_now_us(void);
 struct link_call *link_call_new(struct link_loop *loop, const struct rpc_limits *limits,
                                 const char *method, const char *peer);
 
-/* Starts END, START and RECV (and OPEN on a client) with the caller's metadata. */
+/* Starts END, and on a client START, with the caller's metadata, and OPEN. */
 void link_call_begin(struct link_call *call, grpc_call *core, const struct rpc_metadata *metadata,
                      size_t n_metadata);
 

@@ -31,7 +31,7 @@ static void start(struct link_call *call, enum link_op op, grpc_op *what)
 
 static void start_receive(struct link_call *call)
 {
-    if (call->ended || call->held || flying(call, OP_RECV))
+    if (call->ended || call->held || call->no_more || flying(call, OP_RECV))
         return;
     grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
     op.data.recv_message.recv_message = &call->incoming;
@@ -50,8 +50,22 @@ static void start_send(struct link_call *call)
     grpc_slice_unref(slice);
 }
 
+/* The core makes up statuses of its own, on both sides, and gives them out as the peer's. Those
+ * that rpc_finish sent carry this mark, so that their text is left as it is. */
+static const char mark[] = "rpc-finished";
+
+static bool is_marked(const grpc_metadata_array *trailing)
+{
+    for (size_t i = 0; i < trailing->count; i++)
+        if (grpc_slice_str_cmp(trailing->metadata[i].key, mark) == 0)
+            return true;
+    return false;
+}
+
 static void start_close(struct link_call *call)
 {
+    grpc_metadata finished = {.key = grpc_slice_from_static_string(mark),
+                              .value = grpc_slice_from_static_string("1")};
     grpc_op op = {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT};
     grpc_slice details = grpc_empty_slice();
     if (call->base.server) {
@@ -60,6 +74,8 @@ static void start_close(struct link_call *call)
         op.data.send_status_from_server.status =
             (grpc_status_code)rpc_status_number(call->finish_code);
         op.data.send_status_from_server.status_details = &details;
+        op.data.send_status_from_server.trailing_metadata = &finished;
+        op.data.send_status_from_server.trailing_metadata_count = 1;
     }
     start(call, OP_CLOSE, &op);
     grpc_slice_unref(details);
@@ -200,67 +216,87 @@ static void start_end(struct link_call *call)
         op.data.recv_status_on_client.trailing_metadata = &call->trailing;
         op.data.recv_status_on_client.status = &call->status;
         op.data.recv_status_on_client.status_details = &call->details;
-        op.data.recv_status_on_client.error_string = &call->core_error;
     }
     start(call, OP_END, &op);
+}
+
+static void start_headers(struct link_call *call, const struct rpc_metadata *metadata, size_t n)
+{
+    grpc_metadata entries[RPC_METADATA_MAX];
+    memset(entries, 0, sizeof(entries));
+    for (size_t i = 0; i < n; i++) {
+        entries[i].key = grpc_slice_from_copied_string(metadata[i].key);
+        entries[i].value = grpc_slice_from_copied_string(metadata[i].value);
+    }
+    grpc_op op = {.op = GRPC_OP_SEND_INITIAL_METADATA};
+    op.data.send_initial_metadata.count = n;
+    op.data.send_initial_metadata.metadata = entries;
+    start(call, OP_START, &op);
+    for (size_t i = 0; i < n; i++) {
+        grpc_slice_unref(entries[i].key);
+        grpc_slice_unref(entries[i].value);
+    }
 }
 
 void link_call_begin(struct link_call *call, grpc_call *core, const struct rpc_metadata *metadata,
                      size_t n_metadata)
 {
-    grpc_metadata entries[RPC_METADATA_MAX];
-    memset(entries, 0, sizeof(entries));
-    for (size_t i = 0; i < n_metadata; i++) {
-        entries[i].key = grpc_slice_from_copied_string(metadata[i].key);
-        entries[i].value = grpc_slice_from_copied_string(metadata[i].value);
-    }
-    grpc_op op = {.op = GRPC_OP_SEND_INITIAL_METADATA};
-    op.data.send_initial_metadata.count = n_metadata;
-    op.data.send_initial_metadata.metadata = entries;
     pthread_mutex_lock(&call->lock);
     call->core = core;
     grpc_metadata_array_init(&call->initial);
     grpc_metadata_array_init(&call->trailing);
     call->details = grpc_empty_slice();
     start_end(call);
-    start(call, OP_START, &op);
     if (!call->base.server) {
         grpc_op open = {.op = GRPC_OP_RECV_INITIAL_METADATA};
         open.data.recv_initial_metadata.recv_initial_metadata = &call->initial;
+        start_headers(call, metadata, n_metadata);
         start(call, OP_OPEN, &open);
     }
     pthread_mutex_unlock(&call->lock);
-    for (size_t i = 0; i < n_metadata; i++) {
-        grpc_slice_unref(entries[i].key);
-        grpc_slice_unref(entries[i].value);
-    }
 }
 
-/* ---- events: on the loop's thread, callbacks outside the lock ---- */
+/* ---- events: on the loop's thread, callbacks outside the lock ----
+ *
+ * An operation's bit is cleared in the same breath as its result is taken, so that another thread
+ * can neither send the first message twice nor receive into `incoming` before it has been read. */
+
+static void landed(struct link_call *call, enum link_op op)
+{
+    SA_ASSERT(flying(call, op));
+    call->in_flight &= ~(1u << op);
+}
 
 static void on_started(struct link_call *call, bool success)
 {
     pthread_mutex_lock(&call->lock);
+    landed(call, OP_START);
     call->started = success;
     pump_out(call);
     pthread_mutex_unlock(&call->lock);
 }
 
-/* Server: called once by the acceptor. Client: the server's first headers are here. */
+/* Server: called once by the acceptor; its headers go out afterwards, so that a client's on_open
+ * means that the server's has run. Client: the server's first headers are here. */
 static void on_opened(struct link_call *call, bool success)
 {
-    if (!success)
-        return;
-    rpc_call_opened(&call->base);
+    if (success)
+        rpc_call_opened(&call->base);
     pthread_mutex_lock(&call->lock);
-    call->opened = true;
-    start_receive(call);
+    if (call->base.server)
+        start_headers(call, NULL, 0);
+    else
+        landed(call, OP_OPEN);
+    call->opened = success;
+    if (success)
+        start_receive(call);
     pthread_mutex_unlock(&call->lock);
 }
 
 static void on_sent(struct link_call *call, bool success)
 {
     pthread_mutex_lock(&call->lock);
+    landed(call, OP_SEND);
     free(rpc_outbox_pop(&call->outbox));
     size_t queued = call->outbox.bytes;
     if (success)
@@ -291,11 +327,20 @@ static void on_received(struct link_call *call, bool success)
         deliver(call, buffer);
     else if (success && !buffer && !silent && call->base.server)
         rpc_call_eof(&call->base);
-    if (!buffer)
-        return;
-    grpc_byte_buffer_destroy(buffer);
+    if (buffer)
+        grpc_byte_buffer_destroy(buffer);
     pthread_mutex_lock(&call->lock);
+    landed(call, OP_RECV);
+    call->no_more = !buffer;
     start_receive(call);
+    pthread_mutex_unlock(&call->lock);
+}
+
+static void on_closed(struct link_call *call, enum link_op op)
+{
+    pthread_mutex_lock(&call->lock);
+    landed(call, op);
+    call->ended = call->ended || op == OP_END;
     pthread_mutex_unlock(&call->lock);
 }
 
@@ -312,14 +357,13 @@ static void server_outcome(const struct link_call *call, enum status *code,
     }
 }
 
-/* The core's long error says whether the status came over the wire or was made up here. */
 static void client_outcome(const struct link_call *call, enum status *code,
                            char text[RPC_TEXT_MAX])
 {
     char *details = grpc_slice_to_c_string(call->details);
-    bool remote = call->core_error && strstr(call->core_error, "Error received from peer");
     *code = rpc_status_of((int)call->status);
-    rpc_explain(text, call->target, (int)call->status, details, remote);
+    rpc_explain(text, call->target, (int)call->status, details,
+                is_marked(&call->trailing));
     gpr_free(details);
 }
 
@@ -340,7 +384,6 @@ static void finish_call(struct link_call *call)
     grpc_metadata_array_destroy(&call->initial);
     grpc_metadata_array_destroy(&call->trailing);
     grpc_slice_unref(call->details);
-    gpr_free((void *)call->core_error);
     grpc_call_unref(core);
     link_loop_remove(call->loop, call);
     rpc_unref(&call->base);
@@ -348,17 +391,12 @@ static void finish_call(struct link_call *call)
 
 void link_call_event(struct link_call *call, enum link_op op, bool success)
 {
-    pthread_mutex_lock(&call->lock);
-    call->in_flight &= ~(1u << op);
-    if (op == OP_END)
-        call->ended = true;
-    pthread_mutex_unlock(&call->lock);
     switch (op) {
     case OP_START: on_started(call, success); break;
     case OP_OPEN: on_opened(call, success); break;
     case OP_SEND: on_sent(call, success); break;
     case OP_RECV: on_received(call, success); break;
-    default: break;
+    default: on_closed(call, op); break;
     }
     pthread_mutex_lock(&call->lock);
     bool over = call->ended && call->in_flight == 0;

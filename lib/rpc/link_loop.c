@@ -66,11 +66,15 @@ static void check_times(struct link_loop *loop)
 
 static void dispatch(struct link_loop *loop, const grpc_event *event)
 {
-    const struct link_tag *tag = event->tag;
-    if (tag->call)
-        link_call_event(tag->call, tag->op, event->success);
+    /* The tag came through the core. Its call was added to the list before anything was started on
+     * it, so the list's lock is what makes the call's memory ours to read, by our own rules. */
+    pthread_mutex_lock(&loop->lock);
+    const struct link_tag tag = *(const struct link_tag *)event->tag;
+    pthread_mutex_unlock(&loop->lock);
+    if (tag.call)
+        link_call_event(tag.call, tag.op, event->success);
     else
-        link_server_event(loop->server, tag->op, event->success);
+        link_server_event(loop->server, tag.op, event->success);
 }
 
 static void *run(void *argument)

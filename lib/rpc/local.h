@@ -38,7 +38,8 @@ struct local_server {
     struct rpc_network *network;
     struct local_server *next;
     char *address;
-    uint32_t n_calls;
+    uint32_t n_open;                    /* not ended: counts against calls_max */
+    uint32_t n_calls;                   /* whose on_done has not returned */
     bool stopping;
 };
 

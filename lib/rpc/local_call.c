@@ -184,6 +184,8 @@ static void step_done(struct local_half *half)
     if (half->peer)
         half->peer->peer = NULL;
     half->peer = NULL;
+    if (half->base.server)
+        half->server->n_open--;
     unlock(half);
     rpc_call_done(&half->base, half->code, half->text);
     lock(half);
@@ -268,7 +270,9 @@ static bool take_step(struct local_half *half)
     const struct local_half *peer = half->peer;
     bool server = half->base.server, finished = server && half->closing;
     bool drained_peer = peer && half->opened && peer->outbox.n == 0;
-    if (half->over)
+    if (server && !half->opened)
+        step_open(half);                /* even of a call that is over: on_done needs an on_open */
+    else if (half->over)
         step_done(half);
     else if (half->accepted && !half->opened)
         step_open(half);

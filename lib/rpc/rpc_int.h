@@ -128,7 +128,7 @@ int rpc_status_number(enum status code);
 enum status rpc_status_of(int number);
 enum status rpc_status_seen(enum status code);
 
-/* The text for a user. `details` as gRPC gives it; `remote`: written by the server, so kept as it
+/* The text for a user. `details` as gRPC gives it; `remote`: from rpc_finish, so kept as it
  * is. */
 void rpc_explain(char out[RPC_TEXT_MAX], const char *target, int number, const char *details,
                  bool remote);

@@ -272,7 +272,7 @@ static void connect_half(struct local_half *half, const struct rpc_open_options 
         return;
     }
     const struct rpc_method *method = rpc_find_method(&server->base, options->method);
-    if (server->n_calls >= server->base.calls_max) {
+    if (server->n_open >= server->base.calls_max) {
         local_end(half, STATUS_EXHAUSTED, "the server has as many calls as it takes: try later");
         return;
     }
@@ -294,6 +294,7 @@ static void connect_half(struct local_half *half, const struct rpc_open_options 
     other->server = half->server = server;
     other->peer = half;
     half->peer = other;
+    server->n_open++;
     server->n_calls++;
     other->accepted = true;
     for (size_t i = 0; i < options->n_metadata; i++) {

@@ -72,6 +72,7 @@ static const struct {
     {"Broken pipe", "the server closed the connection"},
     {"Socket closed", "the server closed the connection"},
     {"GOAWAY", "the server is going away"},
+    {"Cancelling all calls", "the server was stopped"},
     {"Received http2 header", "it does not speak gRPC"},
     {"settings frame", "it does not speak gRPC (or wants TLS)"},
 };
@@ -90,8 +91,6 @@ void rpc_explain(char out[RPC_TEXT_MAX], const char *target, int number, const c
     struct error text = {.text = ""};
     enum status code = rpc_status_of(number);
     const char *known = code == STATUS_UNAVAILABLE ? link_text(details) : NULL;
-    /* The server's core watches the deadline too, and may be first to say so. */
-    remote = remote && strcmp(details, "Deadline Exceeded") != 0;
     if (remote || code == STATUS_OK)
         error_set(&text, code, "%s", details);
     else if (known)

@@ -17,6 +17,19 @@
 
 enum kind { KIND_GRPC, KIND_THREADED, KIND_PUMPED };
 
+/* What one client call saw. */
+struct record {
+    struct env *env;
+    int n_open, n_messages, n_sent, n_done;
+    size_t n_bytes, queued;
+    bool in_order;                      /* message i begins with the number i */
+    enum status code;
+    char text[RPC_TEXT_MAX];
+    bool hold_at_open, cancel_at_message;
+};
+
+enum { RECORDS_MAX = 128 };
+
 struct env {
     enum kind kind;
     struct rpc_network *network;
@@ -34,17 +47,10 @@ struct env {
     size_t n_source_queued;
     enum status server_code;
     struct rpc_call *server_call;       /* the newest, a reference; dropped by env_close */
-};
 
-/* What one client call saw. Zero it; init gives its lock. */
-struct record {
-    struct env *env;
-    int n_open, n_messages, n_sent, n_done;
-    size_t n_bytes, queued;
-    bool in_order;                      /* message i begins with the number i */
-    enum status code;
-    char text[RPC_TEXT_MAX];
-    bool hold_at_open, cancel_at_message;
+    /* Not on a test's stack: when a check fails, calls are still open and go on writing to them. */
+    struct record records[RECORDS_MAX];
+    int n_records;
 };
 
 /* ---- what every callback has to keep: one thread, no overlap, nothing after on_done ---- */
@@ -371,11 +377,13 @@ static inline void recorded_done(struct rpc_call *call, enum status code, const 
 static const struct rpc_handler recorded = {recorded_open, recorded_message, NULL, NULL,
                                             recorded_sent, recorded_done};
 
-static inline void record_init(struct record *record, struct env *env)
+static inline struct record *record_new(struct env *env)
 {
-    memset(record, 0, sizeof(*record));
+    SA_ASSERT(env->n_records < RECORDS_MAX);
+    struct record *record = &env->records[env->n_records++];
     record->env = env;
     record->in_order = true;
+    return record;
 }
 
 static inline struct rpc_call *record_open(struct record *record, const char *method,
@@ -397,6 +405,14 @@ static inline enum status unary(struct env *env, const char *method, const void 
         .method = method, .data = data, .size = size, .deadline_ms = 20000,
     };
     return rpc_unary(env->client, &options, response, err);
+}
+
+static inline enum status env_server_code(struct env *env)
+{
+    env_lock(env);
+    enum status code = env->server_code;
+    env_unlock(env);
+    return code;
 }
 
 /* The server still answers. */

