@@ -98,7 +98,8 @@ static const struct option table[] = {
      .help = "Silence that the draft's encoder sees behind the audio, so that drafts stop by themselves."},
     {.name = "threads", .short_name = 't', .type = OPTION_INT, .offset = AT(threads), .min = 0,
      .max = 64, .initial = "0", .group = "Speed",
-     .help = "Threads of the draft model; 0: one per processor."},
+     .help = "Threads of the draft model; 0: one per processor, or half of them when the target is on "
+             "this machine."},
     {.name = "kernels", .type = OPTION_STRING, .offset = AT(kernels), .value_name = "SET",
      .group = "Speed", .help = "Kernel set: reference, avx2, avx512, neon. Default: the fastest here."},
     {.name = "codec", .type = OPTION_CHOICE, .offset = AT(codec), .choices = codecs,
@@ -260,18 +261,26 @@ static struct run_options run_options_from(const struct values *values)
     return options;
 }
 
-static enum status open_draft(const struct values *values, struct engine *engine, struct error *err)
-{
-    char path[MODEL_PATH_MAX];
-    struct cpu_options cpu = {.n_threads = (uint32_t)values->threads, .kernels = values->kernels};
-    enum status rc = model_find(values->model, path, sizeof(path), err);
-    return rc == STATUS_OK ? engine_open(engine, path, &cpu, err) : rc;
-}
-
 static bool is_loopback(const struct values *values)
 {
     const char *host = values->target.item[0].host;
     return strncmp(host, "127.", 4) == 0 || strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0;
+}
+
+/* Two models that spin on the same processors only take them from each other. */
+static uint32_t draft_threads(const struct values *values)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    bool shared = values->threads == 0 && is_loopback(values) && n > 1;
+    return shared ? (uint32_t)(n / 2) : (uint32_t)values->threads;
+}
+
+static enum status open_draft(const struct values *values, struct engine *engine, struct error *err)
+{
+    char path[MODEL_PATH_MAX];
+    struct cpu_options cpu = {.n_threads = draft_threads(values), .kernels = values->kernels};
+    enum status rc = model_find(values->model, path, sizeof(path), err);
+    return rc == STATUS_OK ? engine_open(engine, path, &cpu, err) : rc;
 }
 
 static int exit_code_of(enum status rc, const struct summary *summary)

@@ -62,6 +62,8 @@ struct target_session {
     struct target_session *next;
     struct target_sink sink;
     bool open;                              /* Open came */
+    uint8_t id[16];                         /* the client's, the same over its reconnects */
+    uint32_t epoch;
     bool dead;
     struct wire_rules ask;                  /* what the client wants */
     enum spec_mode mode;

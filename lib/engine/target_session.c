@@ -149,6 +149,24 @@ static enum spec_mode mode_of(const struct wire_rules *ask)
     return ask->wait_draft ? SPEC_MODE_WAIT_DRAFT : SPEC_MODE_FREE;
 }
 
+/* A client that comes back may find its former stream still open here: it ends first. A stream that is
+ * older than the one at work is a straggler. */
+static enum status end_former_streams(struct target_session *session, const struct wire_open *open,
+                                      struct error *err)
+{
+    memcpy(session->id, open->session, sizeof(session->id));
+    session->epoch = open->epoch;
+    for (struct target_session *s = session->target->sessions; s; s = s->next) {
+        if (s == session || !s->open || s->dead || memcmp(s->id, session->id, sizeof(s->id)) != 0)
+            continue;
+        if (s->epoch >= open->epoch)
+            return error_set(err, STATUS_CANCELLED, "epoch %u of this session is open already",
+                             s->epoch);
+        s->dead = true;
+    }
+    return STATUS_OK;
+}
+
 static enum status resume_utterances(struct target_session *session, const struct wire_open *open,
                                      struct error *err)
 {
@@ -182,6 +200,9 @@ static enum status receive_open(struct target_session *session, const struct wir
                          "the client's drafts are in another vocabulary than that of %s: fetch it anew",
                          engine->description->name);
     enum status rc = check_rules(session, &open->rules, err);
+    if (rc != STATUS_OK)
+        return rc;
+    rc = end_former_streams(session, open, err);
     if (rc != STATUS_OK)
         return rc;
     session->ask = open->rules;

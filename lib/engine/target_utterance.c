@@ -443,17 +443,30 @@ static void send_final(struct target_session *session, struct utterance *u,
     session_send(session, &frame);
 }
 
+static bool is_blank(const void *tokenizer, int32_t token)
+{
+    size_t n;
+    const uint8_t *bytes = tokenizer_bytes(tokenizer, token, &n);
+    for (size_t i = 0; i < n; i++)
+        if (bytes[i] != ' ' && (bytes[i] < '\t' || bytes[i] > '\r'))
+            return false;
+    return true;
+}
+
 static void finish_window(struct target_session *session, struct utterance *u,
                           const struct window_attempt *was, bool skipped)
 {
     struct window_cut cut = {0};
     uint64_t n_samples = MIN(u->audio.end - u->start, (uint64_t)WINDOW_SAMPLES);
     const struct attempt *attempt = &u->attempt;
+    struct window_decoded decoded = {
+        .tokens = attempt->decided, .n_tokens = attempt_n_text(attempt),
+        .start = u->start, .n_samples = n_samples,
+        .blank = is_blank, .context = session->target->engine->tokenizer};
     if (skipped)
         cut.next_start = u->start + n_samples;
     else
-        window_cut(model_of(session), attempt->decided, attempt_n_text(attempt), u->start, n_samples,
-                   &cut);
+        window_cut(model_of(session), &decoded, &cut);
     window_prompt_update(&u->previous, &session->limits, was->temperature, cut.tokens, cut.n_tokens);
     send_final(session, u, &cut, was, skipped);
     u->window++;

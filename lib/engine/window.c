@@ -64,75 +64,92 @@ static bool is_timestamp(const struct model_description *model, int32_t token)
     return token >= model->special.timestamp_begin;
 }
 
-static bool has_text(const struct model_description *model, const int32_t *tokens, uint32_t n)
+static bool has_text(const struct model_description *model, const struct window_decoded *decoded,
+                     uint32_t first, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i++)
-        if (tokens[i] < model->special.end)
+    for (uint32_t i = first; i < first + n; i++) {
+        int32_t token = decoded->tokens[i];
+        if (token < model->special.end && !(decoded->blank && decoded->blank(decoded->context, token)))
             return true;
+    }
     return false;
 }
 
-/* transcribe.py clears a segment that is instantaneous or has no text: its tokens are not committed. */
-static void add_segment(const struct model_description *model, struct window_cut *out,
-                        const int32_t *tokens, uint32_t n, uint64_t start, uint64_t end)
+/* transcribe.py clears a segment that is instantaneous or has no text: its tokens are not committed.
+ * Times count from the window's start. */
+static void add_segment(const struct model_description *model, const struct window_decoded *decoded,
+                        struct window_cut *out, struct window_segment segment)
 {
-    if (start == end || !has_text(model, tokens, n) || out->n_segments == WINDOW_SEGMENTS_MAX)
+    if (segment.start == segment.end || out->n_segments == WINDOW_SEGMENTS_MAX ||
+        !has_text(model, decoded, segment.first_token, segment.n_tokens))
         return;
-    memcpy(out->tokens + out->n_tokens, tokens, n * sizeof(*tokens));
+    memcpy(out->tokens + out->n_tokens, decoded->tokens + segment.first_token,
+           segment.n_tokens * sizeof(int32_t));
     out->segments[out->n_segments++] = (struct window_segment){
-        .start = start, .end = end, .first_token = out->n_tokens, .n_tokens = n};
-    out->n_tokens += n;
+        .start = decoded->start + segment.start, .end = decoded->start + segment.end,
+        .first_token = out->n_tokens, .n_tokens = segment.n_tokens};
+    out->n_tokens += segment.n_tokens;
 }
 
-/* Segments between the pairs "end, start"; returns the number of tokens that are in finished ones. */
-static uint32_t cut_at_pairs(const struct model_description *model, const int32_t *tokens,
-                             uint32_t n, uint64_t start, struct window_cut *out)
+/* The last segment has an end of its own: text, then a timestamp, then nothing. */
+static bool is_closed(const struct model_description *model, const struct window_decoded *decoded)
 {
-    bool closed = n >= 2 && !is_timestamp(model, tokens[n - 2]) && is_timestamp(model, tokens[n - 1]);
-    uint32_t first = 0;
+    uint32_t n = decoded->n_tokens;
+    return n >= 2 && !is_timestamp(model, decoded->tokens[n - 2]) &&
+           is_timestamp(model, decoded->tokens[n - 1]);
+}
+
+/* Segments between the pairs "end, start"; returns the number of tokens in finished ones. */
+static uint32_t cut_at_pairs(const struct model_description *model,
+                             const struct window_decoded *decoded, struct window_cut *out)
+{
+    const int32_t *tokens = decoded->tokens;
+    uint32_t n = decoded->n_tokens, first = 0;
+    bool closed = is_closed(model, decoded);
     for (uint32_t i = 1; i <= n; i++) {
         bool pair = i < n && is_timestamp(model, tokens[i - 1]) && is_timestamp(model, tokens[i]);
         if (!pair && !(i == n && closed && first > 0))
             continue;
-        uint64_t from = is_timestamp(model, tokens[first]) ? timestamp_samples(model, tokens[first]) : 0;
-        add_segment(model, out, tokens + first, i - first, start + from,
-                    start + timestamp_samples(model, tokens[i - 1]));
+        struct window_segment segment = {.end = timestamp_samples(model, tokens[i - 1]),
+                                         .first_token = first, .n_tokens = i - first};
+        if (is_timestamp(model, tokens[first]))
+            segment.start = timestamp_samples(model, tokens[first]);
+        add_segment(model, decoded, out, segment);
         first = i;
     }
     return first;
 }
 
-static uint64_t last_timestamp(const struct model_description *model, const int32_t *tokens,
-                               uint32_t n, uint64_t fallback)
+/* Where the only segment ends: at its last timestamp, if that says anything. */
+static uint64_t last_timestamp(const struct model_description *model,
+                               const struct window_decoded *decoded)
 {
-    for (uint32_t i = n; i-- > 0;)
-        if (is_timestamp(model, tokens[i]))
-            return tokens[i] != model->special.timestamp_begin ? timestamp_samples(model, tokens[i])
-                                                               : fallback;
-    return fallback;
+    for (uint32_t i = decoded->n_tokens; i-- > 0;)
+        if (is_timestamp(model, decoded->tokens[i]))
+            return decoded->tokens[i] != model->special.timestamp_begin
+                       ? timestamp_samples(model, decoded->tokens[i])
+                       : decoded->n_samples;
+    return decoded->n_samples;
 }
 
-void window_cut(const struct model_description *model, const int32_t *tokens, uint32_t n_tokens,
-                uint64_t start, uint64_t n_samples, struct window_cut *out)
+void window_cut(const struct model_description *model, const struct window_decoded *decoded,
+                struct window_cut *out)
 {
-    SA_ASSERT(n_tokens <= WINDOW_TOKENS_MAX);
+    SA_ASSERT(decoded->n_tokens <= WINDOW_TOKENS_MAX);
     out->n_tokens = 0;
     out->n_segments = 0;
-    out->next_start = start + n_samples;
-    uint32_t finished = cut_at_pairs(model, tokens, n_tokens, start, out);
+    out->next_start = decoded->start + decoded->n_samples;
+    uint32_t finished = cut_at_pairs(model, decoded, out);
     if (finished == 0) {
-        uint64_t duration = last_timestamp(model, tokens, n_tokens, n_samples);
-        add_segment(model, out, tokens, n_tokens, start, start + duration);
+        struct window_segment whole = {.end = last_timestamp(model, decoded),
+                                       .n_tokens = decoded->n_tokens};
+        add_segment(model, decoded, out, whole);
         return;
     }
-    bool closed = n_tokens >= 2 && !is_timestamp(model, tokens[n_tokens - 2]) &&
-                  is_timestamp(model, tokens[n_tokens - 1]);
-    if (closed)
-        return;
-    /* The last segment is unfinished: decode it again in a window of its own. */
-    uint64_t last = timestamp_samples(model, tokens[finished - 1]);
-    if (last > 0)
-        out->next_start = start + last;
+    /* A last segment without an end is decoded again, in a window of its own. */
+    uint64_t last = timestamp_samples(model, decoded->tokens[finished - 1]);
+    if (!is_closed(model, decoded) && last > 0)
+        out->next_start = decoded->start + last;
 }
 
 void window_prompt_update(struct window_prompt *prompt, const struct window_limits *limits,

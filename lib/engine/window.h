@@ -69,10 +69,19 @@ struct window_cut {
     struct window_segment segments[WINDOW_SEGMENTS_MAX];
 };
 
-/* tokens: sampled, without the end token, at most WINDOW_TOKENS_MAX. The window begins at `start` and
- * holds `n_samples` of audio (at most WINDOW_SAMPLES). next_start is always above start. */
-void window_cut(const struct model_description *model, const int32_t *tokens, uint32_t n_tokens,
-                uint64_t start, uint64_t n_samples, struct window_cut *out);
+/* What was decoded, to be cut. A token is blank when it has no bytes but white space (NULL: none is). */
+struct window_decoded {
+    const int32_t *tokens;                  /* sampled, without the end token */
+    uint32_t n_tokens;                      /* at most WINDOW_TOKENS_MAX */
+    uint64_t start;                         /* first sample of the window */
+    uint64_t n_samples;                     /* of audio in it, at most WINDOW_SAMPLES */
+    bool (*blank)(const void *context, int32_t token);
+    const void *context;
+};
+
+/* next_start is always above start. */
+void window_cut(const struct model_description *model, const struct window_decoded *decoded,
+                struct window_cut *out);
 
 /* Samples of the window at `start` in an utterance of `n_total` samples; 0: nothing is left to decode
  * (less than one mel frame). */

@@ -19,7 +19,29 @@ static void cut(const int32_t *tokens, uint32_t n, uint64_t start, uint64_t n_sa
                 struct window_cut *out)
 {
     struct model_description m = model();
-    window_cut(&m, tokens, n, start, n_samples, out);
+    struct window_decoded decoded = {.tokens = tokens, .n_tokens = n, .start = start,
+                                     .n_samples = n_samples};
+    window_cut(&m, &decoded, out);
+}
+
+static bool is_seven(const void *context, int32_t token)
+{
+    (void)context;
+    return token == TEXT;
+}
+
+static void a_segment_of_blanks_is_dropped(void **state)
+{
+    (void)state;
+    struct model_description m = model();
+    struct window_cut out;
+    const int32_t tokens[] = {TB, TEXT, TB + 50, TB + 50, 8, TB + 90};
+    struct window_decoded decoded = {.tokens = tokens, .n_tokens = 6, .n_samples = WINDOW_SAMPLES,
+                                     .blank = is_seven};
+    window_cut(&m, &decoded, &out);
+    assert_int_equal(out.n_segments, 1);
+    assert_int_equal(out.segments[0].start, 50 * S);
+    assert_int_equal(out.n_tokens, 3);
 }
 
 static void text_without_timestamps_is_one_segment(void **state)
@@ -211,6 +233,7 @@ int main(void)
         cmocka_unit_test(an_open_last_segment_is_decoded_again),
         cmocka_unit_test(a_single_segment_ends_at_its_timestamp),
         cmocka_unit_test(segments_without_text_or_length_are_dropped),
+        cmocka_unit_test(a_segment_of_blanks_is_dropped),
         cmocka_unit_test(the_next_window_always_begins_later),
         cmocka_unit_test(verdicts_follow_the_thresholds),
         cmocka_unit_test(repetition_compresses),
