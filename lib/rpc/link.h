@@ -75,9 +75,9 @@ struct link_call {
 void rpc_grpc_init(void);
 void rpc_grpc_shutdown(void);
 
-/* The last error that the core logged on this thread since the given call; "" if none. */
+/* The first error that the core logged on this thread since they were forgotten; "" if none. */
 void rpc_grpc_forget_errors(void);
-const char *rpc_grpc_last_error(void);
+const char *rpc_grpc_first_error(void);
 
 enum status link_loop_init(struct link_loop *loop, struct link_server *server, struct error *err);
 enum status link_loop_start(struct link_loop *loop, struct error *err);

@@ -363,7 +363,9 @@ static void client_outcome(const struct link_call *call, enum status *code,
     char *details = grpc_slice_to_c_string(call->details);
     *code = rpc_status_of((int)call->status);
     rpc_explain(text, call->target, (int)call->status, details,
-                is_marked(&call->trailing));
+                is_marked(&call->trailing) ? RPC_FROM_SERVER
+                : call->opened             ? RPC_FROM_LINK
+                                           : RPC_FROM_NEW_LINK);
     gpr_free(details);
 }
 

@@ -139,6 +139,8 @@ enum status rpc_grpc_client_new(const struct rpc_client_options *options, struct
     client->base.ops = &ops;
     enum status rc = rpc_client_init(&client->base, options, err);
     if (rc == STATUS_OK)
+        rc = rpc_check_address(options->target, err);
+    if (rc == STATUS_OK)
         rc = rpc_tls_client(&options->tls, &credentials, err);
     if (rc == STATUS_OK)
         rc = link_loop_init(&client->loop, NULL, err);

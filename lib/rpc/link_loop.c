@@ -21,12 +21,12 @@ uint64_t link_now_us(void)
 /* ---- the core's log ---- */
 
 /* grpc_server_add_http2_port says why it failed only in the log, on the caller's thread. */
-static _Thread_local char last_error[512];
+static _Thread_local char first_error[512];
 
 static void on_log(gpr_log_func_args *args)
 {
-    if (args->severity == GPR_LOG_SEVERITY_ERROR)
-        snprintf(last_error, sizeof(last_error), "%s", args->message);
+    if (args->severity == GPR_LOG_SEVERITY_ERROR && !first_error[0])
+        snprintf(first_error, sizeof(first_error), "%s", args->message);
     log_line(LOG_DEBUG, "grpc: %s", args->message);
 }
 
@@ -44,12 +44,12 @@ void rpc_grpc_shutdown(void)
 
 void rpc_grpc_forget_errors(void)
 {
-    last_error[0] = '\0';
+    first_error[0] = '\0';
 }
 
-const char *rpc_grpc_last_error(void)
+const char *rpc_grpc_first_error(void)
 {
-    return last_error;
+    return first_error;
 }
 
 /* ---- the thread ---- */

@@ -208,7 +208,7 @@ static grpc_server *create_core(const struct rpc_server_options *options,
 /* The core returns no reason, but logs it. */
 static enum status explain_listen(const struct rpc_server_options *options, struct error *err)
 {
-    const char *why = rpc_grpc_last_error();
+    const char *why = rpc_grpc_first_error();
     if (strcasestr(why, "Address already in use"))
         return error_set(err, STATUS_UNAVAILABLE,
                          "%s is in use by another program: choose another port, or 0 for any",
@@ -221,15 +221,20 @@ static enum status explain_listen(const struct rpc_server_options *options, stru
     if (strcasestr(why, "Cannot assign requested address"))
         return error_set(err, STATUS_UNAVAILABLE, "%s is no address of this machine",
                          options->listen);
-    return error_set(err, STATUS_UNAVAILABLE, "cannot listen on %s: give host:port (%s)",
-                     options->listen, why);
+    if (strcasestr(why, "not known"))
+        return error_set(err, STATUS_UNAVAILABLE, "cannot listen on %s: no such host",
+                         options->listen);
+    return error_set(err, STATUS_UNAVAILABLE, "cannot listen on %s: %.*s", options->listen,
+                     (int)strcspn(why, "{"), why);
 }
 
 static enum status listen_on(struct link_server *server, const struct rpc_server_options *options,
                              struct error *err)
 {
     grpc_server_credentials *credentials = NULL;
-    enum status rc = rpc_tls_server(&options->tls, &credentials, err);
+    enum status rc = rpc_check_address(options->listen, err);
+    if (rc == STATUS_OK)
+        rc = rpc_tls_server(&options->tls, &credentials, err);
     if (rc != STATUS_OK)
         return rc;
     rpc_grpc_forget_errors();

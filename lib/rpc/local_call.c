@@ -57,7 +57,7 @@ void local_end(struct local_half *half, enum status code, const char *text)
 void local_break(struct local_half *client_half, int number, const char *details)
 {
     char text[RPC_TEXT_MAX];
-    rpc_explain(text, client_half->base.peer, number, details, false);
+    rpc_explain(text, client_half->base.peer, number, details, RPC_FROM_LINK);
     local_end(client_half, rpc_status_of(number), text);
 }
 

@@ -128,10 +128,16 @@ int rpc_status_number(enum status code);
 enum status rpc_status_of(int number);
 enum status rpc_status_seen(enum status code);
 
-/* The text for a user. `details` as gRPC gives it; `remote`: from rpc_finish, so kept as it
- * is. */
+/* Where a status comes from: rpc_finish (its text stays as it is), or the link, after or before the
+ * server accepted the call. */
+enum rpc_source { RPC_FROM_SERVER, RPC_FROM_LINK, RPC_FROM_NEW_LINK };
+
+/* The text for a user. `details` as gRPC gives it. */
 void rpc_explain(char out[RPC_TEXT_MAX], const char *target, int number, const char *details,
-                 bool remote);
+                 enum rpc_source source);
+
+/* "host:port" with a port of 0 to 65535, or "unix:path"; STATUS_INVALID. */
+enum status rpc_check_address(const char *address, struct error *err);
 
 /* Copies, cut at a whole character, with invalid UTF-8 repaired. */
 void rpc_copy_text(char out[RPC_TEXT_MAX], const char *text);

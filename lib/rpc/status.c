@@ -1,4 +1,4 @@
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/utf8.h"
@@ -44,6 +44,8 @@ void rpc_copy_text(char out[RPC_TEXT_MAX], const char *text)
     utf8_repair(out, strlen(out));
 }
 
+static const char closed_text[] = "the server closed the connection";
+
 /* What the core says about a link, and what a user understands. The first match counts. */
 static const struct {
     const char *pattern, *text;
@@ -68,13 +70,13 @@ static const struct {
     {"Network is unreachable", "the network is unreachable"},
     {"Timeout occurred", "no answer in time"},
     {"FD Shutdown", "no answer in time"},
-    {"Connection reset by peer", "the server closed the connection"},
-    {"Broken pipe", "the server closed the connection"},
-    {"Socket closed", "the server closed the connection"},
+    {"Connection reset by peer", closed_text},
+    {"Broken pipe", closed_text},
+    {"Socket closed", closed_text},
     {"GOAWAY", "the server is going away"},
     {"Cancelling all calls", "the server was stopped"},
     {"Received http2 header", "it does not speak gRPC"},
-    {"settings frame", "it does not speak gRPC (or wants TLS)"},
+    {"settings frame", "it does not speak gRPC"},
 };
 
 static const char *link_text(const char *details)
@@ -86,13 +88,16 @@ static const char *link_text(const char *details)
 }
 
 void rpc_explain(char out[RPC_TEXT_MAX], const char *target, int number, const char *details,
-                 bool remote)
+                 enum rpc_source source)
 {
     struct error text = {.text = ""};
     enum status code = rpc_status_of(number);
     const char *known = code == STATUS_UNAVAILABLE ? link_text(details) : NULL;
-    if (remote || code == STATUS_OK)
+    if (source == RPC_FROM_SERVER || code == STATUS_OK)
         error_set(&text, code, "%s", details);
+    else if (known == closed_text && source == RPC_FROM_NEW_LINK)
+        error_set(&text, code, "cannot reach %s: %s (does it want TLS, or another certificate?)",
+                  target, known);
     else if (known)
         error_set(&text, code, "cannot reach %s: %s", target, known);
     else if (code == STATUS_TIMEOUT)
@@ -102,4 +107,20 @@ void rpc_explain(char out[RPC_TEXT_MAX], const char *target, int number, const c
     else
         error_set(&text, code, "%s: %s", target, details);
     rpc_copy_text(out, text.text);
+}
+
+enum status rpc_check_address(const char *address, struct error *err)
+{
+    if (strncmp(address, "unix:", 5) == 0 && address[5])
+        return STATUS_OK;
+    const char *colon = strrchr(address, ':');
+    size_t n = colon ? strlen(colon + 1) : 0;
+    bool good = colon > address && n >= 1 && n <= 5 && strspn(colon + 1, "0123456789") == n
+                && strtol(colon + 1, NULL, 10) <= 65535;
+    if (good && memchr(address, ':', (size_t)(colon - address)))
+        good = address[0] == '[' && colon[-1] == ']';
+    return good ? STATUS_OK
+                : error_set(err, STATUS_INVALID,
+                            "'%s' is no address: give host:port with a port up to 65535, for "
+                            "example 127.0.0.1:7600", address);
 }
