@@ -7,7 +7,7 @@
 
 #include "base/queue.h"
 
-enum { INBOX_MAX = 4096 };
+enum { INBOX_MAX = 4096, ROOM_BYTES = 8192 };
 
 struct link {
     struct link_options options;
@@ -70,6 +70,14 @@ static void session_on_message(struct rpc_call *call, const uint8_t *data, size_
     }
 }
 
+static void session_on_sent(struct rpc_call *call, size_t queued_bytes)
+{
+    struct line *line = rpc_user(call);
+    struct link_event event = {.kind = LINK_ROOM, .generation = line->generation};
+    if (queued_bytes < ROOM_BYTES)
+        (void)push(line->link, &event);
+}
+
 static void session_on_done(struct rpc_call *call, enum status code, const char *message)
 {
     struct line *line = rpc_user(call);
@@ -83,6 +91,7 @@ static void session_on_done(struct rpc_call *call, enum status code, const char 
 static const struct rpc_handler session_handler = {
     .on_open = session_on_open,
     .on_message = session_on_message,
+    .on_sent = session_on_sent,
     .on_done = session_on_done,
 };
 
@@ -158,8 +167,9 @@ void link_free(struct link **link_ptr)
     *link_ptr = NULL;
 }
 
-static enum status open_call(struct link *link, const char *method, const struct rpc_handler *handler,
-                             struct rpc_call **out, struct error *err)
+static enum status open_call(struct link *link, const char *method,
+                             const struct rpc_handler *handler, struct rpc_call **out,
+                             struct error *err)
 {
     struct line *line = malloc(sizeof(*line));
     if (!line)
@@ -246,7 +256,7 @@ bool link_post(struct link *link, const struct link_event *event)
     while (!atomic_load(&link->closing)) {
         if (queue_count(link->inbox) < INBOX_MAX / 2 && push(link, event))
             return true;
-        nanosleep(&pause, NULL);            /* live audio is far ahead of the target: let the pipe fill */
+        nanosleep(&pause, NULL);            /* audio is far ahead of the target */
     }
     return false;
 }

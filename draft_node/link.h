@@ -30,8 +30,9 @@ enum link_event_kind {
     LINK_UP,                                /* the target accepted the stream */
     LINK_DOWN,                              /* `error` says why */
     LINK_FRAME,                             /* `frame`: release it */
+    LINK_ROOM,                              /* little is waiting to be sent: audio may follow */
     LINK_VOCABULARY,                        /* `bytes`: a packed vocabulary; free(bytes.data) */
-    LINK_AUDIO,                             /* live samples: free(samples); n_samples == 0: the end */
+    LINK_AUDIO,                             /* live: free(samples); n_samples == 0: the end */
     LINK_AUDIO_FAILED                       /* `error` says why */
 };
 

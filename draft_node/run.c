@@ -213,6 +213,7 @@ static enum status take_event(struct run *run, struct link_event *event, struct 
     enum status rc;
     switch (event->kind) {
     case LINK_NOTHING:
+    case LINK_ROOM:
         return STATUS_OK;
     case LINK_UP:
         run->link_up = true;
