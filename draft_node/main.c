@@ -1,4 +1,4 @@
-/* draft_node: the client. Drafts with a small model, sends audio and drafts to a target, shows text.
+/* draft_node: the client. Drafts with a small model, sends audio and drafts up, shows the text.
  *
  * Threads:
  *   main          the loop of run.c: events, audio in, drafting, output
@@ -67,21 +67,23 @@ static const struct option table[] = {
      .help = "Transcribe everything a second time without drafts and compare token for token."},
     {.name = "format", .short_name = 'f', .type = OPTION_CHOICE, .offset = AT(format),
      .choices = result_format_names, .initial = "text", .group = "Output",
-     .help = "text: a line per file; json: an object per file and line, with tokens and figures; srt, "
-             "vtt, tsv: with times (turns --timestamps on)."},
+     .help = "text: a line per file; json: an object per file and line, with tokens and figures; "
+             "srt, vtt, tsv: with times (turns --timestamps on)."},
     {.name = "language", .short_name = 'L', .type = OPTION_STRING, .offset = AT(language),
      .initial = "en", .value_name = "CODE", .group = "Decoding",
      .help = "Spoken language: en, de, zh, ...; auto: detected."},
     {.name = "translate", .type = OPTION_BOOL, .offset = AT(translate), .group = "Decoding",
      .help = "Translate to English instead of transcribing."},
     {.name = "timestamps", .type = OPTION_BOOL, .offset = AT(timestamps), .initial = "no",
-     .group = "Decoding", .help = "Decode with timestamps: better on long audio, needed for srt, vtt, tsv."},
+     .group = "Decoding",
+     .help = "Decode with timestamps: better on long audio, needed for srt, vtt, tsv."},
     {.name = "fallback", .type = OPTION_BOOL, .offset = AT(fallback), .initial = "yes",
      .group = "Decoding",
      .help = "Decode again at higher temperatures when a text looks broken, and skip silence. "
              "--no-fallback: pure greedy decoding."},
-    {.name = "condition-on-previous", .type = OPTION_BOOL, .offset = AT(condition), .initial = "yes",
-     .group = "Decoding", .help = "In long audio the text so far conditions the next window."},
+    {.name = "condition-on-previous", .type = OPTION_BOOL, .offset = AT(condition),
+     .initial = "yes", .group = "Decoding",
+     .help = "In long audio the text so far conditions the next window."},
     {.name = "temperature", .type = OPTION_FLOAT, .offset = AT(temperature), .min = 0, .max = 2,
      .initial = "0", .group = "Decoding", .help = "First temperature; 0: greedy."},
     {.name = "seed", .type = OPTION_INT, .offset = AT(seed), .min = 0, .max = 9007199254740992.0,
@@ -95,15 +97,18 @@ static const struct option table[] = {
      .help = "Factor on the target's measured cost of rows; 0: rows are free; -1: as measured."},
     {.name = "draft-silence", .type = OPTION_INT, .offset = AT(draft_silence), .min = 0,
      .max = 30000, .initial = "5000", .value_name = "MS", .group = "Draft",
-     .help = "Silence that the draft's encoder sees behind the audio, so that drafts stop by themselves."},
+     .help = "Silence that the draft's encoder sees behind the audio, so that drafts stop by "
+             "themselves."},
     {.name = "threads", .short_name = 't', .type = OPTION_INT, .offset = AT(threads), .min = 0,
      .max = 64, .initial = "0", .group = "Speed",
-     .help = "Threads of the draft model; 0: one per processor, or half of them when the target is on "
-             "this machine."},
+     .help = "Threads of the draft model; 0: one per processor, or half of them when the target is "
+             "on this machine."},
     {.name = "kernels", .type = OPTION_STRING, .offset = AT(kernels), .value_name = "SET",
-     .group = "Speed", .help = "Kernel set: reference, avx2, avx512, neon. Default: the fastest here."},
+     .group = "Speed",
+     .help = "Kernel set: reference, avx2, avx512, neon. Default: the fastest here."},
     {.name = "codec", .type = OPTION_CHOICE, .offset = AT(codec), .choices = codecs,
-     .initial = "flac", .group = "Target", .help = "Audio uplink: flac (lossless, about half) or pcm."},
+     .initial = "flac", .group = "Target",
+     .help = "Audio uplink: flac (lossless, about half) or pcm."},
     {.name = "deadline", .type = OPTION_DURATION, .offset = AT(deadline), .min = 0, .max = 86400,
      .initial = "30s", .group = "Target",
      .help = "How long to go on trying when no target answers. Meanwhile the audio is kept."},
@@ -115,7 +120,8 @@ static const struct option table[] = {
      .help = "PEM file with the client's certificate (mutual TLS)."},
     {.name = "tls-key", .type = OPTION_PATH, .offset = AT(tls_key), .group = "TLS",
      .help = "PEM file with the client's private key."},
-    {.name = "tls-server-name", .type = OPTION_STRING, .offset = AT(tls_server_name), .group = "TLS",
+    {.name = "tls-server-name", .type = OPTION_STRING, .offset = AT(tls_server_name),
+     .group = "TLS",
      .help = "Name in the target's certificate when it is not its host name."},
     {.name = "progress", .type = OPTION_BOOL, .offset = AT(progress), .initial = "yes",
      .group = "Output", .help = "Progress and provisional text on a terminal."},
@@ -129,13 +135,15 @@ static const struct option_program program = {
     .name = "draft_node",
     .version = SPECASR_VERSION,
     .usage = "[options] FILE...",
-    .about = "Transcribes audio with a target_node: a small local model drafts the text, the target verifies "
-             "it in few passes. The text is the target's own, token for token.\n\n"
-             "Files: WAV, FLAC, Ogg (Vorbis, Opus), MP3, any rate and channel count. `-` reads raw PCM from "
-             "stdin (16 kHz, mono, 16-bit little-endian), cut into utterances by voice activity.\n\n"
+    .about = "Transcribes audio with a target_node: a small local model drafts the text, the "
+             "target verifies it in few passes. The text is the target's own, token for token.\n\n"
+             "Files: WAV, FLAC, Ogg (Vorbis, Opus), MP3, any rate and channel count. `-` reads raw "
+             "PCM from stdin (16 kHz, mono, 16-bit little-endian), cut into utterances by voice "
+             "activity.\n\n"
              "Exit codes: " EXIT_CODES_TEXT ".",
     .examples = "draft_node --target 127.0.0.1:7600 talk.flac meeting.mp3\n"
-                "draft_node --target a:7600,b:7600 --format srt --language auto film.mp3 > film.srt\n"
+                "draft_node --target a:7600,b:7600 --format srt --language auto film.mp3 "
+                "> film.srt\n"
                 "ffmpeg -i mic -f s16le -ac 1 -ar 16000 - | draft_node -\n"
                 "draft_node --check --summary talk.flac",
     .options = table,
@@ -252,9 +260,9 @@ static struct run_options run_options_from(const struct values *values)
     for (uint32_t i = 0; i < values->target.n; i++)
         option_address_format(&values->target.item[i], options.link.targets[i], LINK_ADDRESS_MAX);
     options.link.tls_on = values->tls || values->tls_ca || values->tls_certificate;
-    options.link.tls = (struct rpc_tls){.ca = values->tls_ca, .certificate = values->tls_certificate,
-                                        .key = values->tls_key,
-                                        .server_name = values->tls_server_name};
+    options.link.tls = (struct rpc_tls){
+        .ca = values->tls_ca, .certificate = values->tls_certificate, .key = values->tls_key,
+        .server_name = values->tls_server_name};
     options.segments = values->timestamps;
     if (getrandom(options.client.session, sizeof(options.client.session), 0) < 0)
         memset(options.client.session, 0x5A, sizeof(options.client.session));
@@ -264,7 +272,8 @@ static struct run_options run_options_from(const struct values *values)
 static bool is_loopback(const struct values *values)
 {
     const char *host = values->target.item[0].host;
-    return strncmp(host, "127.", 4) == 0 || strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0;
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "localhost") == 0 ||
+           strcmp(host, "::1") == 0;
 }
 
 /* Two models that spin on the same processors only take them from each other. */
@@ -348,18 +357,22 @@ int main(int argc, char **argv)
         return exit_code;
     log_init("draft_node", (enum log_level)values.log_level);
     const char *const *files = options_positional(options, &n_files);
-    bool timed = values.format == RESULT_SRT || values.format == RESULT_VTT || values.format == RESULT_TSV;
+    bool timed = values.format == RESULT_SRT || values.format == RESULT_VTT ||
+                 values.format == RESULT_TSV;
     if (timed && !options_given(options, "timestamps"))
         values.timestamps = true;
     bool live = false;
     for (uint32_t i = 0; i < n_files; i++)
         live |= strcmp(files[i], "-") == 0;
     if (n_files == 0)
-        exit_code = options_usage_error(&program, "give at least one audio file, or - for raw PCM on stdin");
+        exit_code = options_usage_error(&program,
+                                        "give at least one audio file, or - for PCM on stdin");
     else if (live && (n_files > 1 || values.check))
-        exit_code = options_usage_error(&program, "- stands alone, and without --check: stdin is read once");
+        exit_code = options_usage_error(
+            &program, "- stands alone, and without --check: stdin is read once");
     else if (!values.draft && values.check)
-        exit_code = options_usage_error(&program, "--check compares with --no-draft: give only one of them");
+        exit_code = options_usage_error(
+            &program, "--check compares with --no-draft: give only one of them");
     else if (strlen(values.language) > 7)
         exit_code = options_usage_error(&program, "--language takes a code such as en, or auto");
     else

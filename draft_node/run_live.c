@@ -1,9 +1,9 @@
 /* run_live.c: raw PCM from a descriptor, cut into utterances by voice activity.
  *
- *     reader thread --LINK_AUDIO--> held samples --vad--> pieces [start, end) --> client, one at a time
+ *     reader thread --LINK_AUDIO--> held samples --vad--> pieces [start, end) --in turn--> client
  *
- * The first samples of an utterance travel while it is still spoken. What is not yet sent is held here;
- * what is sent and not committed is held by the client.
+ * The first samples of an utterance travel while it is still spoken. What is not yet sent is held
+ * here; what is sent and not committed is held by the client.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -74,7 +74,8 @@ static enum status take_vad_event(struct live *live, const struct vad_event *eve
 {
     if (event->kind == VAD_START) {
         if (live->n_pieces == PIECES_MAX)
-            return error_set(err, STATUS_EXHAUSTED, "%d utterances wait for the target", PIECES_MAX);
+            return error_set(err, STATUS_EXHAUSTED, "%d utterances wait for the target",
+                             PIECES_MAX);
         live->pieces[live->n_pieces++] = (struct piece){.start = event->sample, .end = UINT64_MAX};
     } else if (event->kind == VAD_END) {
         live->pieces[live->n_pieces - 1].end = event->sample;

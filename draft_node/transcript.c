@@ -77,7 +77,8 @@ static enum status add_segment(struct transcript *t, const struct wire_window_fi
     return STATUS_OK;
 }
 
-static void add_stats(struct result_stats *stats, const struct wire_window_stats *window, bool first)
+static void add_stats(struct result_stats *stats, const struct wire_window_stats *window,
+                      bool first)
 {
     stats->tokens += window->tokens;
     stats->passes += window->passes;

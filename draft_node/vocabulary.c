@@ -48,7 +48,8 @@ static uint8_t *read_file(const char *path, size_t *size)
     uint8_t *data = NULL;
     FILE *file = fopen(path, "rb");
     struct stat st;
-    if (file && fstat(fileno(file), &st) == 0 && st.st_size > 0 && st.st_size <= WIRE_VOCABULARY_MAX)
+    if (file && fstat(fileno(file), &st) == 0 && st.st_size > 0 &&
+        st.st_size <= WIRE_VOCABULARY_MAX)
         data = malloc((size_t)st.st_size);
     if (data && fread(data, 1, (size_t)st.st_size, file) != (size_t)st.st_size) {
         free(data);

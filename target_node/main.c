@@ -3,7 +3,7 @@
  * Threads:
  *   main          options, start and stop, signals (sigwait)
  *   rpc           gRPC's completion queue: callbacks of all streams; validates frames; never blocks
- *   model         owns engine and sessions; takes events from a queue, ticks the target, sends frames
+ *   model         owns engine and sessions: takes events from a queue, ticks the target, answers
  *   pool 1..n-1   the backend's workers; spin while a step runs, sleep between
  */
 #include <inttypes.h>
@@ -40,18 +40,20 @@ static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL}
 #define AT(member) offsetof(struct values, member)
 
 static const struct option table[] = {
-    {.name = "model", .short_name = 'm', .type = OPTION_STRING, .offset = AT(model), .initial = "base",
-     .value_name = "FILE|NAME", .group = "Model",
+    {.name = "model", .short_name = 'm', .type = OPTION_STRING, .offset = AT(model),
+     .initial = "base", .value_name = "FILE|NAME", .group = "Model",
      .help = "Model file (GGUF), or the name of a fetched model: base, tiny.en, base-q8_0."},
     {.name = "listen", .short_name = 'l', .type = OPTION_ADDRESS, .offset = AT(listen), .min = 0,
      .max = 65535, .initial = "127.0.0.1:7600", .value_name = "HOST:PORT", .group = "Network",
-     .help = "Where clients connect. Port 0 takes a free one. The port opens when the model is ready."},
+     .help = "Where clients connect. Port 0 takes a free one. The port opens when the model is "
+             "ready."},
     {.name = "threads", .short_name = 't', .type = OPTION_INT, .offset = AT(threads), .min = 0,
-     .max = 64, .initial = "0", .group = "Speed", .help = "Threads of the model; 0: one per processor."},
+     .max = 64, .initial = "0", .group = "Speed",
+     .help = "Threads of the model; 0: one per processor."},
     {.name = "kernels", .type = OPTION_STRING, .offset = AT(kernels), .value_name = "SET",
      .group = "Speed",
-     .help = "Kernel set: reference, avx2, avx512, neon. Default: the fastest that runs here. The text "
-             "does not depend on it."},
+     .help = "Kernel set: reference, avx2, avx512, neon. Default: the fastest that runs here. The "
+             "text does not depend on it."},
     {.name = "encoder-blas", .type = OPTION_BOOL, .offset = AT(encoder_blas), .group = "Speed",
      .help = "Encoder products through OpenBLAS instead of own kernels (slower; for comparison)."},
     {.name = "sessions", .type = OPTION_INT, .offset = AT(sessions), .min = 1, .max = 4096,
@@ -71,8 +73,8 @@ static const struct option_program program = {
     .name = "target_node",
     .version = SPECASR_VERSION,
     .usage = "[options]",
-    .about = "Serves speech recognition: encodes audio, verifies the drafts of many clients in batches and "
-             "decides the text. Clients connect with draft_node.",
+    .about = "Serves speech recognition: encodes audio, verifies the drafts of many clients in "
+             "batches and decides the text. Clients connect with draft_node.",
     .examples = "target_node --model base --listen 127.0.0.1:7600\n"
                 "target_node --model ./whisper-base-q8_0.gguf --listen 0.0.0.0:7600 "
                 "--tls-certificate server.pem --tls-key server.key",
@@ -114,8 +116,9 @@ static enum status run(const struct values *values, const sigset_t *signals, str
         rc = serve_start(&engine, &options, &serve, err);
     if (rc == STATUS_OK) {
         int number;
-        log_line(LOG_INFO, "%s, %s kernels, %u threads, %.0f MB of weights", engine.description->name,
-                 engine.backend->info.kernels, engine.backend->info.n_threads,
+        log_line(LOG_INFO, "%s, %s kernels, %u threads, %.0f MB of weights",
+                 engine.description->name, engine.backend->info.kernels,
+                 engine.backend->info.n_threads,
                  (double)engine.backend->info.weight_bytes / 1e6);
         log_line(LOG_INFO, "listening on %s:%u", values->listen.host, serve_port(serve));
         sigwait(signals, &number);

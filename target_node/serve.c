@@ -242,7 +242,9 @@ static void take_events(struct serve *serve, uint64_t until_us)
                       : until_us > now       ? (int64_t)(until_us - now)
                                              : 0;
     void *item;
-    for (uint32_t n = 0; n < EVENTS_MAX && queue_pop(serve->events, timeout, &item) == QUEUE_OK; n++) {
+    for (uint32_t n = 0; n < EVENTS_MAX; n++) {
+        if (queue_pop(serve->events, timeout, &item) != QUEUE_OK)
+            return;
         handle_event(serve, item);
         timeout = 0;
     }

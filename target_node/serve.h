@@ -22,8 +22,8 @@ MUST_CHECK enum status serve_start(struct engine *engine, const struct serve_opt
 
 uint16_t serve_port(const struct serve *serve);
 
-/* Tells the clients, lets open utterances finish for up to grace_ms, then ends every stream, joins the
- * model thread and frees. Accepts NULL. */
+/* Tells the clients, lets open utterances finish for up to grace_ms, then ends every stream, joins
+ * the model thread and frees. Accepts NULL. */
 void serve_stop(struct serve **serve, uint32_t grace_ms);
 
 #endif

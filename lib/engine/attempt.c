@@ -73,8 +73,8 @@ uint32_t attempt_nodes_max(const struct attempt *attempt, uint32_t room)
     return MIN(room - pending, MIN(tokens_left, positions_left));
 }
 
-/* The part of the tree that gets rows: in order, without end tokens (their row would choose nothing),
- * at most n_max nodes and depths. */
+/* The part of the tree that gets rows: in order, without end tokens (their row would choose
+ * nothing), at most n_max nodes and depths. */
 static void take_tree(struct attempt *attempt, const struct spec_tree *tree, uint32_t n_max)
 {
     int16_t place[SPEC_NODES_MAX];
@@ -120,7 +120,8 @@ static void offer_tree(struct attempt *attempt, struct pass *pass, uint32_t root
     struct rules_state states[BACKEND_ROWS_MAX];
     for (uint32_t i = 0; i < attempt->tree.n; i++) {
         const struct spec_node *node = &attempt->tree.node[i];
-        const struct rules_state *before = node->parent < 0 ? &attempt->state : &states[node->parent];
+        const struct rules_state *before =
+            node->parent < 0 ? &attempt->state : &states[node->parent];
         states[i] = rules_advance(&attempt->rules, *before, node->token);
         uint32_t parent = node->parent < 0 ? root : root + 1 + (uint32_t)node->parent;
         struct backend_row *row = add_row(attempt, pass, node->token, (int32_t)parent);
@@ -213,8 +214,8 @@ void attempt_follow(struct attempt *attempt, const int32_t *decided, uint32_t n_
     attempt->state = rules_begin();
     for (uint32_t i = 0; i < n_decided; i++)
         attempt->state = rules_advance(&attempt->rules, attempt->state, decided[i]);
-    attempt->ended = (n_decided > 0 && decided[n_decided - 1] == attempt->rules.model->special.end) ||
-                     n_decided >= attempt->n_tokens_max;
+    bool end = n_decided > 0 && decided[n_decided - 1] == attempt->rules.model->special.end;
+    attempt->ended = end || n_decided >= attempt->n_tokens_max;
     /* The last token stays pending: its row makes the next choice. */
     uint32_t valid = MIN(attempt->n_prompt + common, n_total(attempt) - 1);
     backend_keep(attempt->sequence, MIN(valid, sequence_kept(attempt->sequence)), NULL, 0);

@@ -4,10 +4,10 @@
  *     ------ kept ------------------ | root          keys and values: all but the last (at least)
  *                                      |- tree ...   proposed tokens, rows of the next pass
  *
- * A pass evaluates what is pending (everything behind the kept rows: the whole prompt at first, then
- * the last decided token), and a tree of proposed tokens below the last pending one, the root. The
- * target's choices decide at least one token (spec/accept.h). Without a tree this is plain decoding; a
- * client's draft model uses the same code without trees.
+ * A pass evaluates what is pending (everything behind the kept rows: the whole prompt at first,
+ * then the last decided token), and a tree of proposed tokens below the last pending one, the root.
+ * The target's choices decide at least one token (spec/accept.h). Without a tree this is plain
+ * decoding; a client's draft model uses the same code without trees.
  */
 #ifndef ENGINE_ATTEMPT_H
 #define ENGINE_ATTEMPT_H
@@ -30,7 +30,7 @@ struct pass {
 struct attempt {
     struct sequence *sequence;              /* borrowed */
     struct rules rules;
-    uint32_t n_tokens_max;                  /* sampled tokens: half of the positions, as OpenAI does */
+    uint32_t n_tokens_max;                  /* sampled tokens: half of the positions, as OpenAI */
     uint32_t n_prompt;
     int32_t prompt[WINDOW_TOKENS_MAX];
     uint32_t n_decided;                     /* the end token among them */
@@ -48,8 +48,9 @@ struct attempt {
     bool choosing;                          /* false: a piece of a long prompt, no choice yet */
 };
 
-/* Starts over on a sequence that has been encoded. The prompt is [<|startofprev|> previous...] start
- * [language task] [notimestamps]; `previous` may be NULL. language: a token, or -1 for models without. */
+/* Starts over on a sequence that has been encoded. The prompt is [<|startofprev|> previous...]
+ * start [language task] [notimestamps]; `previous` may be NULL. language: a token, or -1 for models
+ * without. */
 struct attempt_prompt {
     const struct window_prompt *previous;
     int32_t language;
@@ -72,11 +73,12 @@ uint32_t attempt_nodes_max(const struct attempt *attempt, uint32_t room);
  * tokens need no row). Returns the number of rows, 0 when there is no room for any. */
 uint32_t attempt_offer(struct attempt *attempt, const struct spec_tree *tree, struct pass *pass);
 
-/* After backend_forward: decides tokens and keeps their rows. Returns how many tokens were decided (0
- * for a piece of a prompt); they are the last ones of attempt->decided. */
+/* After backend_forward: decides tokens and keeps their rows. Returns how many tokens were decided
+ * (0 for a piece of a prompt); they are the last ones of attempt->decided. */
 uint32_t attempt_absorb(struct attempt *attempt, const struct pass *pass);
 
-/* Forces the decided tokens (a draft model that follows a target): keeps the rows of the common prefix. */
+/* Forces the decided tokens (a draft model that follows a target); the common prefix keeps its
+ * rows. */
 void attempt_follow(struct attempt *attempt, const int32_t *decided, uint32_t n_decided);
 
 /* Decided tokens without the end token. */

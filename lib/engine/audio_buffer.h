@@ -1,9 +1,9 @@
-/* audio_buffer.h: the samples of one utterance that are still needed: a sliding piece of its timeline.
+/* audio_buffer.h: the samples of an utterance that are still needed: a sliding piece of its time.
  *
  *     0 ......... first ================ end          dropped below first, held up to end
  *
- * The target holds what its current window and the credit ahead of it need; a client holds what is not
- * committed.
+ * The target holds what its current window and the credit ahead of it need; a client holds what is
+ * not committed.
  */
 #ifndef ENGINE_AUDIO_BUFFER_H
 #define ENGINE_AUDIO_BUFFER_H

@@ -455,8 +455,9 @@ static enum status receive_opened(struct client *client, const struct wire_opene
     client->credit_samples = opened->audio_credit / (uint32_t)sizeof(int16_t);
     for (uint32_t i = 0; i < opened->n_next; i++) {
         struct client_utterance *u = find(client, opened->next[i].utterance);
-        if (u && opened->next[i].next_sample > u->sent && opened->next[i].next_sample <= u->audio.end)
-            u->sent = opened->next[i].next_sample;
+        uint64_t next = opened->next[i].next_sample;
+        if (u && next > u->sent && next <= u->audio.end)
+            u->sent = next;
     }
     if (client->events.opened)
         client->events.opened(client->events.context, opened);
@@ -470,8 +471,9 @@ static enum status receive_decided(struct client *client, const struct wire_deci
     if (!u || decided->window < u->window)
         return STATUS_OK;
     if (decided->window > u->window || decided->attempt < u->attempt)
-        return error_set(err, STATUS_CORRUPT, "the target decides window %u, attempt %u out of order",
-                         decided->window, decided->attempt);
+        return error_set(err, STATUS_CORRUPT,
+                         "the target decides window %u, attempt %u out of order", decided->window,
+                         decided->attempt);
     if (decided->attempt > u->attempt) {
         u->attempt = decided->attempt;
         u->n_decided = 0;
@@ -483,7 +485,7 @@ static enum status receive_decided(struct client *client, const struct wire_deci
     u->n_decided += decided->n_tokens;
     memcpy(u->language, decided->language, sizeof(u->language));
     if (client->options.rules.lockstep)
-        u->draft_version = 0;               /* each pass takes a fresh tree: send what is left again */
+        u->draft_version = 0;               /* each pass takes a fresh tree: send the rest again */
     return u->drafter ? drafter_follow(u->drafter, u->decided, u->n_decided, err) : STATUS_OK;
 }
 

@@ -6,8 +6,9 @@
  *     events  <-------+------------- Decided, WindowFinal ---------------'
  *
  * The client keeps the audio of everything that is not committed. When the link breaks, the owner
- * connects again (same or another target) and calls client_connected: unfinished utterances go on from
- * their last committed window. Nothing is lost, nothing comes twice: a window is committed once.
+ * connects again (same or another target) and calls client_connected: unfinished utterances go on
+ * from their last committed window. Nothing is lost, nothing comes twice: a window is committed
+ * once.
  *
  * One thread owns a client. No sockets and no clocks of its own in here.
  */
@@ -26,8 +27,8 @@ struct client;
 struct client_options {
     struct wire_rules rules;
     enum wire_codec codec;                  /* of the audio uplink */
-    uint32_t audio_queue_max;               /* bytes of audio that may wait in the link: drafts go first */
-    uint32_t draft_growth;                  /* target tokens between two frames of a growing draft */
+    uint32_t audio_queue_max;               /* bytes of audio that may wait in the link */
+    uint32_t draft_growth;                  /* target tokens from frame to frame of a draft */
     struct drafter_options drafter;
     uint8_t session[16];                    /* random, the same over reconnects */
 };
@@ -96,12 +97,12 @@ uint32_t client_n_open(const struct client *client);
 
 /* ---- work ---- */
 
-/* Sends what the link takes and does one piece of drafting. *worked is false when only a frame or more
- * audio can bring new work (or the link is full: ask again after some milliseconds). */
+/* Sends what the link takes and does one piece of drafting. *worked is false when only a frame or
+ * more audio can bring new work (or the link is full: ask again after some milliseconds). */
 MUST_CHECK enum status client_step(struct client *client, bool *worked, struct error *err);
 
-/* For display: what is decided and what is drafted behind it in an utterance's present window, as target
- * ids. Returns false when the utterance is not open. Borrowed until the next call. */
+/* For display: what is decided and what is drafted behind it in an utterance's present window, as
+ * target ids. Returns false when the utterance is not open. Borrowed until the next call. */
 struct client_view {
     const int32_t *decided;
     uint32_t n_decided;

@@ -13,7 +13,13 @@ static const float second_min = 0.02f;      /* less likely second choices are no
 
 /* IDLE --begin--> ENCODE --> [DETECT -->] DRAFT --end token, cap--> COMPLETE
  *                                           ^-----follow (mismatch)----'      */
-enum drafter_phase { DRAFTER_IDLE, DRAFTER_ENCODE, DRAFTER_DETECT, DRAFTER_DRAFT, DRAFTER_COMPLETE };
+enum drafter_phase {
+    DRAFTER_IDLE,
+    DRAFTER_ENCODE,
+    DRAFTER_DETECT,
+    DRAFTER_DRAFT,
+    DRAFTER_COMPLETE
+};
 
 struct drafter {
     struct engine *engine;
@@ -44,7 +50,8 @@ static enum status check_language(struct drafter *drafter, struct error *err)
     if (!model->multilingual) {
         if ((!automatic && strcmp(language, "en") != 0) || drafter->options.translate)
             return error_set(err, STATUS_MISMATCH,
-                             "the draft model %s is English only: use a multilingual one, or --no-draft",
+                             "the draft model %s is English only: use a multilingual one, or "
+                             "--no-draft",
                              model->name);
         return STATUS_OK;
     }
@@ -206,8 +213,9 @@ static enum status map_proposal(struct drafter *drafter, bool complete, struct e
     if (!drafter->map)
         return STATUS_OK;
     for (uint32_t i = 0; i < n; i++)
-        drafted[i] = (struct map_piece){.token = attempt->decided[drafter->n_forced + i],
-                                        .confidence = expf(attempt->logprob[drafter->n_forced + i])};
+        drafted[i] = (struct map_piece){
+            .token = attempt->decided[drafter->n_forced + i],
+            .confidence = expf(attempt->logprob[drafter->n_forced + i])};
     struct map_draft draft = {.decided = drafter->decided, .n_decided = drafter->n_decided,
                               .pieces = drafted, .n_pieces = n, .complete = complete};
     struct map_pieces out = {.pieces = mapped, .max = ARRAY_LEN(mapped)};
@@ -335,7 +343,8 @@ static enum status decode_step(struct drafter *drafter, struct error *err)
     uint64_t start = clock_us(&drafter->engine->clock);
     drafter->pass.n = 0;
     drafter->stats.rows += attempt_offer(&drafter->attempt, NULL, &drafter->pass);
-    enum status rc = backend_forward(drafter->engine->backend, drafter->pass.row, drafter->pass.n, err);
+    enum status rc =
+        backend_forward(drafter->engine->backend, drafter->pass.row, drafter->pass.n, err);
     if (rc != STATUS_OK)
         return rc;
     attempt_absorb(&drafter->attempt, &drafter->pass);

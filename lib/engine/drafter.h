@@ -3,10 +3,10 @@
  *     decided by the target  d0 d1 d2 | t0 t1 t2 t3 ... end       the proposal, in target ids
  *     draft model's timeline   D0 D1  |  T0  T1  T2 ...           the same text in its own ids
  *
- * The draft is greedy over the whole window, timestamps and end token included, and grows a token per
- * step. While the target follows it nothing happens; when the target decides something else, the draft
- * model is set behind the correction and drafts on from there. A draft is never trusted, so its encoder
- * runs only over the real audio and some silence instead of 30 s.
+ * The draft is greedy over the whole window, timestamps and end token included, and grows a token
+ * per step. While the target follows it nothing happens; when the target decides something else,
+ * the draft model is set behind the correction and drafts on from there. A draft is never trusted,
+ * so its encoder runs only over the real audio and some silence instead of 30 s.
  */
 #ifndef ENGINE_DRAFTER_H
 #define ENGINE_DRAFTER_H
@@ -22,7 +22,7 @@ struct drafter_options {
     bool timestamps;
     bool translate;
     char language[8];                       /* "en"; "auto": the draft model detects it */
-    uint32_t silence_ms;                    /* behind the audio, so that the draft stops by itself */
+    uint32_t silence_ms;                    /* behind the audio: the draft stops by itself */
 };
 
 struct drafter_stats {
@@ -44,8 +44,8 @@ struct drafter;
 MUST_CHECK enum status drafter_new(struct engine *engine, const struct drafter_options *options,
                                    struct drafter **out, struct error *err);
 
-/* The vocabulary of the proposals, borrowed. Before it is known the model drafts already, but there is
- * no proposal yet. */
+/* The vocabulary of the proposals, borrowed. Before it is known the model drafts already, but there
+ * is no proposal yet. */
 MUST_CHECK enum status drafter_set_target(struct drafter *drafter, const struct tokenizer *target,
                                           struct error *err);
 void drafter_free(struct drafter **drafter);
@@ -60,7 +60,7 @@ void drafter_stop(struct drafter *drafter);
 MUST_CHECK enum status drafter_follow(struct drafter *drafter, const int32_t *decided,
                                       uint32_t n_decided, struct error *err);
 
-/* One piece of work: an encoder slice or a decoder step. *worked is false when there is nothing to do. */
+/* One piece of work: an encoder slice or a decoder step. *worked: there was something to do. */
 MUST_CHECK enum status drafter_step(struct drafter *drafter, bool *worked, struct error *err);
 
 /* Is there a window with something left to draft? */

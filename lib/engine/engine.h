@@ -1,4 +1,4 @@
-/* engine.h: everything that one model brings along, read-only once it is open: weights in a backend,
+/* engine.h: all that one model brings along, read-only once it is open: weights in a backend,
  * vocabulary, decoding rules, features. Both programs have one; sessions and drafters borrow it.
  */
 #ifndef ENGINE_ENGINE_H

@@ -87,7 +87,8 @@ static bool encode_slice(struct target *target)
                                         .n_frames = WINDOW_FRAMES};
     struct error err;
     bool done;
-    enum status rc = backend_encode(session->sequence, &features, target->options.slice_us, &done, &err);
+    enum status rc =
+        backend_encode(session->sequence, &features, target->options.slice_us, &done, &err);
     u->stats.encode_us += clock_us(&target->engine->clock) - start;
     if (rc != STATUS_OK) {
         target->encoding = NULL;
@@ -123,7 +124,7 @@ struct gathered {
     uint64_t until_us;
 };
 
-/* Fair shares of the rows: each session gets what the earlier ones left, at most an equal part of it. */
+/* Fair shares of the rows: each session gets an equal part of what the earlier ones left. */
 static void gather(struct target *target, struct gathered *all)
 {
     *all = (struct gathered){.until_us = UINT64_MAX};
@@ -152,7 +153,8 @@ static void run_pass(struct target *target, struct gathered *all)
 {
     struct error err;
     uint64_t start = clock_us(&target->engine->clock);
-    enum status rc = backend_forward(target->engine->backend, target->pass.row, target->pass.n, &err);
+    enum status rc =
+        backend_forward(target->engine->backend, target->pass.row, target->pass.n, &err);
     float us = (float)(clock_us(&target->engine->clock) - start);
     if (rc == STATUS_OK)
         spec_cost_observe(&target->cost, target->pass.n, us);
@@ -182,7 +184,7 @@ static void remove_done(struct target_session *session)
     }
 }
 
-/* Alive while work is owed, so that a silent target is a dead one. Returns when the next one is due. */
+/* Alive while work is owed: a silent target is a dead one. Returns when the next one is due. */
 static uint64_t keep_alive(struct target *target)
 {
     uint64_t next = UINT64_MAX;

@@ -1,6 +1,6 @@
 /* target.h: a target's work: sessions of many clients on one model.
  *
- *     frames in --> session --> utterance --> window --> attempt     timelines, one per session at a time
+ *     frames in --> session --> utterance --> window --> attempt     one timeline per session
  *                                 |
  *     tick:   one slice of one encoder, then one pass with the rows of every session that has some
  *
@@ -29,8 +29,8 @@ struct target_options {
 
 struct target_options target_options_default(void);
 
-/* Where a session's frames go. False: the client is gone or does not read; the session is then dead and
- * its owner closes it. The frame is borrowed for the call. */
+/* Where a session's frames go. False: the client is gone or does not read; the session is then dead
+ * and its owner closes it. The frame is borrowed for the call. */
 struct target_sink {
     bool (*send)(void *context, const struct wire_frame *frame);
     void *context;
@@ -43,7 +43,8 @@ MUST_CHECK enum status target_new(struct engine *engine, const struct target_opt
 /* All sessions must be closed. */
 void target_free(struct target **target);
 
-/* A stream was opened; its first frame must be Open. STATUS_EXHAUSTED when sessions_max are open. */
+/* A stream was opened; its first frame must be Open. STATUS_EXHAUSTED when sessions_max are
+ * open. */
 MUST_CHECK enum status target_session_open(struct target *target, struct target_sink sink,
                                            struct target_session **out, struct error *err);
 void target_session_close(struct target_session **session);
@@ -59,8 +60,8 @@ bool target_session_dead(const struct target_session *session);
 /* Has the session unfinished utterances? */
 bool target_session_busy(const struct target_session *session);
 
-/* Does some work and returns the time (engine clock) at which it wants to be called again: 0 at once,
- * UINT64_MAX when only a frame can bring new work. */
+/* Does some work and returns the time (engine clock) at which it wants to be called again: 0 at
+ * once, UINT64_MAX when only a frame can bring new work. */
 uint64_t target_tick(struct target *target);
 
 /* Tells all clients that this target ends in grace_ms: no new utterances, open ones go on. */

@@ -1,4 +1,4 @@
-/* target_int.h: the parts of a target, shared by target.c, target_session.c and target_utterance.c. */
+/* target_int.h: the parts of a target, shared by its files target*.c. */
 #ifndef ENGINE_TARGET_INT_H
 #define ENGINE_TARGET_INT_H
 
@@ -11,7 +11,8 @@
 #include "spec/realign.h"
 #include "spec/wait.h"
 
-enum { TARGET_AHEAD_SAMPLES = 2 * WINDOW_SAMPLES };     /* audio credit: held from the window's start */
+/* Audio credit: what may be held, counted from the window's start. */
+enum { TARGET_AHEAD_SAMPLES = 2 * WINDOW_SAMPLES };
 
 /* A window's way through the target. One function moves it: utterance_enter.
  *
@@ -23,7 +24,7 @@ enum utterance_phase { PHASE_LISTEN, PHASE_ENCODE, PHASE_DETECT, PHASE_DECODE, P
 struct window_times {                       /* when things happened in this window, engine clock */
     uint64_t ready_us;                      /* its audio was complete */
     uint64_t encoded_us;
-    uint64_t surprised_us;                  /* a token left the draft: the client redrafts; 0: none */
+    uint64_t surprised_us;                  /* a token left the draft: a redraft is due; 0: no */
 };
 
 struct utterance {
@@ -39,7 +40,7 @@ struct utterance {
     uint32_t n_attempts;                    /* attempts made before this one */
     /* proposals */
     struct spec_draft draft;                /* mailbox place; number 0: empty */
-    struct spec_source newest, former;      /* of proposals: the draft at hand, and what it replaced */
+    struct spec_source newest, former;      /* of proposals: the draft, and what it replaced */
     uint32_t newest_prefix;
     bool draft_tried;                       /* the draft in the mailbox has been in a pass */
     bool waiting;                           /* a wait episode is under way */
@@ -83,8 +84,8 @@ struct target {
     struct target_options options;
     struct target_session *sessions;
     uint32_t n_sessions;
-    struct target_session *encoding;        /* whose window is in the encoder; owns `features` until done */
-    float *features;                        /* [n_mels][3000] */
+    struct target_session *encoding;        /* whose window is in the encoder, or NULL */
+    float *features;                        /* [n_mels][3000] of that window until it is done */
     struct spec_cost cost;
     struct pass pass;
     struct {

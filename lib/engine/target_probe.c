@@ -1,8 +1,9 @@
 /* target_probe.c: what do rows cost on this machine? Measured while there is nothing else to do.
  *
- * The promise "never slower than plain decoding by more than one step" rests on the measured curve, and
- * rows that a guess makes look dear would never be tried. So an idle target encodes silence once and
- * times passes of 1, 2, 4, ... 64 rows; real work comes first and sends the probe back to its start.
+ * The promise "never slower than plain decoding by more than one step" rests on the measured curve,
+ * and rows that a guess makes look dear would never be tried. So an idle target encodes silence
+ * once and times passes of 1, 2, 4, ... 64 rows; real work comes first and sends the probe back to
+ * its start.
  */
 #include "engine/target_int.h"
 

@@ -1,4 +1,4 @@
-/* target_session.c: one client's stream on the target: frames in, utterances in order, frames out. */
+/* target_session.c: a client's stream on the target: frames in, utterances in order, frames out. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,7 +124,8 @@ static enum status check_rules(struct target_session *session, const struct wire
         bool english = strcmp(ask->language, "en") == 0 || strcmp(ask->language, "auto") == 0;
         if (!english)
             return error_set(err, STATUS_INVALID,
-                             "the target's model %s is English only: use --language en", model->name);
+                             "the target's model %s is English only: use --language en",
+                             model->name);
         if (ask->translate)
             return error_set(err, STATUS_INVALID,
                              "the target's model %s is English only and does not translate",
@@ -149,8 +150,8 @@ static enum spec_mode mode_of(const struct wire_rules *ask)
     return ask->wait_draft ? SPEC_MODE_WAIT_DRAFT : SPEC_MODE_FREE;
 }
 
-/* A client that comes back may find its former stream still open here: it ends first. A stream that is
- * older than the one at work is a straggler. */
+/* A client that comes back may find its former stream still open here: it ends first. A stream that
+ * is older than the one at work is a straggler. */
 static enum status end_former_streams(struct target_session *session, const struct wire_open *open,
                                       struct error *err)
 {
@@ -197,7 +198,8 @@ static enum status receive_open(struct target_session *session, const struct wir
     const struct engine *engine = session->target->engine;
     if (open->vocabulary_hash && open->vocabulary_hash != tokenizer_hash(engine->tokenizer))
         return error_set(err, STATUS_MISMATCH,
-                         "the client's drafts are in another vocabulary than that of %s: fetch it anew",
+                         "the client's drafts are in another vocabulary than that of %s: "
+                         "fetch it anew",
                          engine->description->name);
     enum status rc = check_rules(session, &open->rules, err);
     if (rc != STATUS_OK)
@@ -286,9 +288,10 @@ static void receive_cancel(struct target_session *session, const struct wire_can
 
 static void receive_stats(const struct wire_stats *stats)
 {
-    log_line(LOG_DEBUG, "utterance %u: client took %u draft steps, %u rows, %llu us encoding, %llu us decoding",
+    log_line(LOG_DEBUG, "utterance %u: client took %u draft steps, %u rows, %llu + %llu us",
              stats->utterance, stats->draft_steps, stats->draft_rows,
-             (unsigned long long)stats->draft_encode_us, (unsigned long long)stats->draft_decode_us);
+             (unsigned long long)stats->draft_encode_us,
+             (unsigned long long)stats->draft_decode_us);
 }
 
 enum status target_session_receive(struct target_session *session, const struct wire_frame *frame,
@@ -327,7 +330,8 @@ enum status target_session_open(struct target *target, struct target_sink sink,
     if (target->draining)
         return error_set(err, STATUS_UNAVAILABLE, "this target is shutting down: use another one");
     if (target->n_sessions >= target->options.sessions_max)
-        return error_set(err, STATUS_EXHAUSTED, "all %u sessions of this target are taken: try later",
+        return error_set(err, STATUS_EXHAUSTED,
+                         "all %u sessions of this target are taken: try later",
                          target->options.sessions_max);
     struct target_session *session = calloc(1, sizeof(*session));
     if (!session)

@@ -1,8 +1,9 @@
 /* target_utterance.c: one utterance on the target, window by window, attempt by attempt.
  *
- * What is decided streams out as Decided frames; what is committed goes out once, as WindowFinal. The
- * proposals of a window come from one source: the newest client draft, aligned to what is decided
- * (spec/realign.h), so that after a mismatch the rest of the draft goes on without a network round.
+ * What is decided streams out as Decided frames; what is committed goes out once, as WindowFinal.
+ * The proposals of a window come from one source: the newest client draft, aligned to what is
+ * decided (spec/realign.h), so that after a mismatch the rest of the draft goes on without a
+ * network round.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -10,7 +11,7 @@
 
 #include "engine/target_int.h"
 
-enum { PATIENCE_US = 15000000 };            /* --wait-draft, --lockstep: then work without a draft */
+enum { PATIENCE_US = 15000000 };            /* --wait-draft, --lockstep: then without a draft */
 
 static const struct model_description *model_of(const struct target_session *session)
 {
@@ -39,7 +40,8 @@ static void adopt_claim(struct target_session *session, struct utterance *u,
     u->previous.n = MIN(resume->n_prompt, (uint32_t)WINDOW_PROMPT_MAX);
     memcpy(u->previous.tokens, resume->prompt, u->previous.n * sizeof(int32_t));
     if (resume->language[0])
-        u->language = tokenizer_language_token(session->target->engine->tokenizer, resume->language);
+        u->language =
+            tokenizer_language_token(session->target->engine->tokenizer, resume->language);
     /* What the client saw decided is a proposal like any other, for attempt 0: decided anew. */
     u->draft = (struct spec_draft){.number = 1, .window = resume->window, .complete = true};
     struct spec_chain chain = {.token = resume->decided, .n = resume->n_decided};
@@ -153,8 +155,8 @@ static struct spec_realign realign_for(struct target_session *session)
     return how;
 }
 
-/* The draft in the mailbox becomes the newest source of proposals. What a redraft replaces stays as the
- * former one: it may reach further than the new draft has grown. */
+/* The draft in the mailbox becomes the newest source of proposals. What a redraft replaces stays as
+ * the former one: it may reach further than the new draft has grown. */
 static void load_source(struct target_session *session, struct utterance *u)
 {
     struct spec_realign how = realign_for(session);
@@ -467,7 +469,8 @@ static void finish_window(struct target_session *session, struct utterance *u,
         cut.next_start = u->start + n_samples;
     else
         window_cut(model_of(session), &decoded, &cut);
-    window_prompt_update(&u->previous, &session->limits, was->temperature, cut.tokens, cut.n_tokens);
+    window_prompt_update(&u->previous, &session->limits, was->temperature, cut.tokens,
+                         cut.n_tokens);
     send_final(session, u, &cut, was, skipped);
     u->window++;
     u->n_attempts = 0;

@@ -69,14 +69,15 @@ static bool has_text(const struct model_description *model, const struct window_
 {
     for (uint32_t i = first; i < first + n; i++) {
         int32_t token = decoded->tokens[i];
-        if (token < model->special.end && !(decoded->blank && decoded->blank(decoded->context, token)))
+        bool blank = decoded->blank && decoded->blank(decoded->context, token);
+        if (token < model->special.end && !blank)
             return true;
     }
     return false;
 }
 
-/* transcribe.py clears a segment that is instantaneous or has no text: its tokens are not committed.
- * Times count from the window's start. */
+/* transcribe.py clears a segment that is instantaneous or has no text: its tokens are not
+ * committed. Times count from the window's start. */
 static void add_segment(const struct model_description *model, const struct window_decoded *decoded,
                         struct window_cut *out, struct window_segment segment)
 {

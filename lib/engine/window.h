@@ -3,8 +3,8 @@
  * Long audio is decoded window by window (openai/whisper transcribe.py). After each attempt:
  *
  *     judge    accept the text, try again at a higher temperature, or skip the window as silence
- *     cut      slice accepted tokens into segments at timestamp pairs, and find where the next window
- *              begins: at the last timestamp, or at the end of this window
+ *     cut      slice accepted tokens into segments at timestamp pairs, and find where the next
+ *              window begins: at the last timestamp, or at the end of this window
  *     prompt   which tokens condition the next window
  */
 #ifndef ENGINE_WINDOW_H
@@ -43,7 +43,7 @@ struct window_limits window_limits_default(void);
 struct window_attempt {
     float temperature;
     float mean_logprob;                     /* sum of log-probabilities / (tokens + 1) */
-    float no_speech;                        /* probability of the no-speech token at the start token */
+    float no_speech;                        /* probability of the no-speech token, at the start */
     float compression_ratio;                /* UTF-8 bytes of the text / bytes after zlib */
 };
 
@@ -60,7 +60,7 @@ struct window_segment {
     uint32_t first_token, n_tokens;         /* slice of window_cut's tokens */
 };
 
-/* A cut window: the committed tokens (those of finished segments) and the place of the next window. */
+/* A cut window: the committed tokens (those of finished segments), where the next one begins. */
 struct window_cut {
     uint64_t next_start;
     uint32_t n_tokens;
@@ -69,7 +69,8 @@ struct window_cut {
     struct window_segment segments[WINDOW_SEGMENTS_MAX];
 };
 
-/* What was decoded, to be cut. A token is blank when it has no bytes but white space (NULL: none is). */
+/* What was decoded, to be cut. A token is blank when it has no bytes but white space (NULL: no
+ * token is). */
 struct window_decoded {
     const int32_t *tokens;                  /* sampled, without the end token */
     uint32_t n_tokens;                      /* at most WINDOW_TOKENS_MAX */
@@ -83,8 +84,8 @@ struct window_decoded {
 void window_cut(const struct model_description *model, const struct window_decoded *decoded,
                 struct window_cut *out);
 
-/* Samples of the window at `start` in an utterance of `n_total` samples; 0: nothing is left to decode
- * (less than one mel frame). */
+/* Samples of the window at `start` in an utterance of `n_total` samples; 0: nothing is left to
+ * decode (less than one mel frame). */
 uint64_t window_samples(uint64_t start, uint64_t n_total);
 
 /* The previous-text prompt: a sliding list of committed tokens. */
@@ -93,8 +94,8 @@ struct window_prompt {
     int32_t tokens[WINDOW_PROMPT_MAX];
 };
 
-/* Appends a window's committed tokens, or forgets everything when the rules say so (not conditioned on
- * previous text, or the window was decoded at a temperature over 0.5). */
+/* Appends a window's committed tokens, or forgets everything when the rules say so (not conditioned
+ * on previous text, or the window was decoded at a temperature over 0.5). */
 void window_prompt_update(struct window_prompt *prompt, const struct window_limits *limits,
                           float temperature, const int32_t *tokens, uint32_t n_tokens);
 

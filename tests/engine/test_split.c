@@ -155,7 +155,8 @@ static void broken_links_lose_nothing_and_repeat_nothing(void **state)
         for (uint32_t turn = 1; turn < 20000 && !loop->result.final; turn++) {
             size_t some = fed < n ? (size_t)MIN(client_room(loop->client), n - fed) : 0;
             if (some > 0)
-                assert_ok(client_audio(loop->client, samples + fed, some, &loop->error), &loop->error);
+                assert_ok(client_audio(loop->client, samples + fed, some, &loop->error),
+                          &loop->error);
             fed += some;
             if (fed == n && some > 0)
                 client_end(loop->client);

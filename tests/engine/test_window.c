@@ -115,7 +115,8 @@ static void the_next_window_always_begins_later(void **state)
         int32_t tokens[40];
         uint32_t n = (uint32_t)(support_random(&seed) % 40);
         for (uint32_t i = 0; i < n; i++)
-            tokens[i] = support_random(&seed) % 2 ? TEXT : TB + (int32_t)(support_random(&seed) % 1501);
+            tokens[i] = support_random(&seed) % 2 ? TEXT
+                                                  : TB + (int32_t)(support_random(&seed) % 1501);
         struct window_cut out;
         uint64_t start = support_random(&seed) % 1000000;
         uint64_t length = 160 + support_random(&seed) % (WINDOW_SAMPLES - 160);
@@ -135,7 +136,8 @@ static void verdicts_follow_the_thresholds(void **state)
 {
     (void)state;
     struct window_limits limits = window_limits_default();
-    struct window_attempt good = {.temperature = 0, .mean_logprob = -0.3f, .compression_ratio = 1.5f};
+    struct window_attempt good = {.temperature = 0, .mean_logprob = -0.3f,
+                                  .compression_ratio = 1.5f};
     struct window_attempt loops = good, guess = good, silence = good;
     loops.compression_ratio = 2.5f;
     guess.mean_logprob = -1.2f;

@@ -1,7 +1,7 @@
-/* loop.h: a client and a target in one thread, joined by packed frames: the whole split without sockets.
+/* loop.h: client and target in one thread, joined by packed frames: the split without sockets.
  *
- * Frames are packed, unpacked and validated as on a real line. A turn lets the target tick once and the
- * client step once; `delay` holds frames back for so many turns each way, as a slow line would.
+ * Frames are packed, unpacked and validated as on a real line. A turn lets the target tick once and
+ * the client step once; `delay` holds frames back for so many turns each way, as a slow line would.
  */
 #ifndef TESTS_SUPPORT_LOOP_H
 #define TESTS_SUPPORT_LOOP_H

@@ -19,8 +19,8 @@
             fail_msg("%s: %s: %s", #call, status_text(assert_ok_status), (err)->text);  \
     } while (0)
 
-/* Path of a fetched model, e.g. "whisper-base.gguf", in the model cache; fails the test when it is not
- * there ("make models" fetches it). Static buffer, valid until the fourth next call. */
+/* Path of a fetched model, e.g. "whisper-base.gguf", in the model cache; fails the test when it is
+ * not there ("make models" fetches it). Static buffer, valid until the fourth next call. */
 const char *support_model(const char *file);
 
 /* Makes a private temporary folder; support_temp_free removes it with its files. */

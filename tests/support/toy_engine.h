@@ -10,7 +10,7 @@ struct toy_engine {
     struct model_description description;
 };
 
-/* mistakes: 0 for the target; a draft mishears that share of the places. Fails the test on errors. */
+/* mistakes: 0 for the target; a draft mishears that share of the places. Errors fail the test. */
 void toy_engine_open(struct toy_engine *toy, uint64_t seed, float mistakes);
 void toy_engine_close(struct toy_engine *toy);
 
