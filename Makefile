@@ -36,10 +36,14 @@ CFLAGS += $(BASE) $(OPT_$(MODE))
 LDFLAGS += $(OPT_$(MODE))
 LDLIBS := -lgrpc -lgpr -lprotobuf-c -lopenblas -lsndfile -lsamplerate -lcjson -lutf8proc -lxxhash -lz -lpthread -lm
 
-# Kernel files name their instruction set: lib/kernels/*_avx2.c and so on (run-time choice in dispatch.c).
-ISA_avx2 := -mavx2 -mfma -mf16c -O3
-ISA_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mfma -mf16c -mprefer-vector-width=512 -O3
-ISA_neon := -O3
+# Kernel files name their instruction set: lib/kernels/*_avx2.c and so on (run-time choice in
+# dispatch.c). Under sanitizers they are compiled with less effort, and with address checks only where
+# both kinds are on: gcc needs minutes for the combination. MODE=ubsan checks them by itself.
+ISA_OPT := $(if $(filter asan ubsan tsan,$(MODE)),-O1,-O3) $(if $(filter asan,$(MODE)),-fno-sanitize=undefined)
+ISA_avx2 := -mavx2 -mfma -mf16c $(ISA_OPT)
+ISA_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mfma -mf16c \
+              -mprefer-vector-width=512 $(ISA_OPT)
+ISA_neon := $(ISA_OPT)
 OTHER_ISA := $(if $(filter x86_64,$(ARCH)),%_neon.c,%_avx2.c %_avx512.c)
 
 PROTO := $(wildcard proto/*.proto)
@@ -56,6 +60,7 @@ TEST_SRC := $(sort $(wildcard tests/*/test_*.c tests/*/*/test_*.c))
 TESTS := $(TEST_SRC:%.c=$(BUILD)/%)
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_REPLAY := $(FUZZ_SRC:%.c=$(BUILD)/%)
+HELPERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/e2e/*.c))
 SUPPORT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
 
 .DEFAULT_GOAL := help
@@ -110,11 +115,15 @@ $(BENCHES:%=$(BIN)/%): $(BIN)/%: $(BUILD)/bench/%.o $(LIB)
 $(TESTS): $(BUILD)/%: $(BUILD)/%.o $(SUPPORT_OBJ) $(LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
+# What the end-to-end scripts need beside the programs.
+$(HELPERS): $(BUILD)/%: $(BUILD)/%.o $(LIB)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 # A fuzz entry with the plain main that replays a corpus folder.
 $(FUZZ_REPLAY): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tests/fuzz/replay.o $(LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-test-programs: $(TESTS) $(FUZZ_REPLAY)
+test-programs: $(TESTS) $(FUZZ_REPLAY) $(HELPERS)
 
 unit: build test-programs
 	tools/run_tests.sh $(BUILD) $(TESTS) $(FUZZ_REPLAY)
