@@ -69,7 +69,7 @@ def whispercpp(cli, model, threads, *paths):
         for kind, ms, runs in re.findall(r"(\w+) time\s*=\s*([\d.]+) ms(?: /\s*(\d+) runs)?", run.stderr):
             times[kind] = (float(ms), int(runs or 1))
         decode_ms = sum(times.get(k, (0, 0))[0] for k in ("decode", "batchd", "prompt", "sample"))
-        tokens = times.get("sample", (0, 0))[1]
+        tokens = times.get("decode", (0, 0))[1] + 1  # the first one comes out of the prompt's batch
         total_ms = times["total"][0] - times["load"][0]
         emit(name, Path(path).name, len(read_wav(path)) / 16000, tokens, times["encode"][0], decode_ms, total_ms,
              run.stdout)
