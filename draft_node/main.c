@@ -139,8 +139,7 @@ static const struct option_program program = {
              "target verifies it in few passes. The text is the target's own, token for token.\n\n"
              "Files: WAV, FLAC, Ogg (Vorbis, Opus), MP3, any rate and channel count. `-` reads raw "
              "PCM from stdin (16 kHz, mono, 16-bit little-endian), cut into utterances by voice "
-             "activity.\n\n"
-             "Exit codes: " EXIT_CODES_TEXT ".",
+             "activity.",
     .examples = "draft_node --target 127.0.0.1:7600 talk.flac meeting.mp3\n"
                 "draft_node --target a:7600,b:7600 --format srt --language auto film.mp3 "
                 "> film.srt\n"
@@ -227,7 +226,10 @@ static enum status run_all(struct engine *engine, const struct run_options *opti
 {
     struct run *run;
     struct run_sink sink = {.result = on_result, .failed = on_failed, .context = output};
-    enum status rc = run_new(engine, options, display, &sink, &run, err);
+    struct run_options own = *options;      /* each run over the inputs is a session of its own */
+    if (getrandom(own.client.session, sizeof(own.client.session), 0) < 0)
+        memset(own.client.session, (int)getpid(), sizeof(own.client.session));
+    enum status rc = run_new(engine, &own, display, &sink, &run, err);
     for (uint32_t i = 0; rc == STATUS_OK && files[i]; i++)
         rc = strcmp(files[i], "-") == 0 ? run_live(run, STDIN_FILENO, err)
                                         : run_file(run, files[i], err);
@@ -264,8 +266,6 @@ static struct run_options run_options_from(const struct values *values)
         .ca = values->tls_ca, .certificate = values->tls_certificate, .key = values->tls_key,
         .server_name = values->tls_server_name};
     options.segments = values->timestamps;
-    if (getrandom(options.client.session, sizeof(options.client.session), 0) < 0)
-        memset(options.client.session, 0x5A, sizeof(options.client.session));
     return options;
 }
 
