@@ -188,7 +188,8 @@ static void bench_steps(struct bench *b, enum weight_type type, const char *rows
     double n_weights = (double)n_bytes / (double)weight_row_bytes(type, Q8_BLOCK) * Q8_BLOCK;
     for (const char *at = rows; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
         b->n_rows = (uint32_t)strtoul(at, NULL, 10);
-        print_row(b, type_names[type], measure(b, step), (double)n_bytes, 2 * n_weights * b->n_rows);
+        print_row(b, type_names[type], measure(b, step), (double)n_bytes,
+                  2 * n_weights * b->n_rows);
     }
     free_weights(b);
 }

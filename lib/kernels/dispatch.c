@@ -1,6 +1,9 @@
 /* dispatch.c: the one place where a kernel set is chosen. */
-#include <math.h>
 #include <string.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include "kernels/kernels.h"
 #include "kernels/sets.h"
@@ -13,8 +16,9 @@ static bool runs_always(void)
 #if defined(__x86_64__)
 static bool runs_avx2(void)
 {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("f16c");
+    unsigned a, b, c, d; /* clang 14 does not know F16C by name */
+    bool f16c = __get_cpuid(1, &a, &b, &c, &d) && c & bit_F16C;
+    return f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
 static bool runs_avx512(void)

@@ -74,44 +74,58 @@ size_t matrix_bytes(enum weight_type type, uint32_t n_out, uint32_t n_in)
     return matrix_panel_bytes(type, n_in) * matrix_panels(n_out);
 }
 
-/* Element [k][lane] of a panel is at stride 16: rows are scattered, whatever the piece that
- * comes. */
-static void pack_f32(float *panel, uint32_t n_in, enum weight_type type, const uint8_t *row)
+/* Some rows of one panel, lanes lane .. lane + n_rows - 1: element [k][lane] is at stride 16, so
+ * rows side by side fill whole cache lines. `rows` may be unaligned. */
+static void pack_f32(float *panel, uint32_t n_in, uint32_t n_rows, enum weight_type type,
+                     const uint8_t *rows)
 {
-    for (uint32_t k = 0; k < n_in; k++) {
-        uint16_t half;
-        if (type == WEIGHT_F32) {
-            memcpy(&panel[(size_t)k * PANEL], row + (size_t)k * sizeof(float), sizeof(float));
-        } else {
-            memcpy(&half, row + (size_t)k * sizeof(half), sizeof(half));
-            panel[(size_t)k * PANEL] = f32_from_f16(half);
+    size_t row_bytes = weight_row_bytes(type, n_in);
+    for (size_t k = 0; k < n_in; k++) {
+        for (size_t i = 0; i < n_rows; i++) {
+            const uint8_t *row = rows + i * row_bytes;
+            uint16_t half;
+            if (type == WEIGHT_F32) {
+                memcpy(&panel[k * PANEL + i], row + k * sizeof(float), sizeof(float));
+            } else {
+                memcpy(&half, row + k * sizeof(half), sizeof(half));
+                panel[k * PANEL + i] = f32_from_f16(half);
+            }
         }
     }
 }
 
-static void pack_f16(uint16_t *panel, uint32_t n_in, enum weight_type type, const uint8_t *row)
+static void pack_f16(uint16_t *panel, uint32_t n_in, uint32_t n_rows, enum weight_type type,
+                     const uint8_t *rows)
 {
-    for (uint32_t k = 0; k < n_in; k++) {
-        float single;
-        if (type == WEIGHT_F16) {
-            memcpy(&panel[(size_t)k * PANEL], row + (size_t)k * sizeof(uint16_t), sizeof(uint16_t));
-        } else {
-            memcpy(&single, row + (size_t)k * sizeof(single), sizeof(single));
-            panel[(size_t)k * PANEL] = f16_from_f32(single);
+    size_t row_bytes = weight_row_bytes(type, n_in);
+    for (size_t k = 0; k < n_in; k++) {
+        for (size_t i = 0; i < n_rows; i++) {
+            const uint8_t *row = rows + i * row_bytes;
+            float single;
+            if (type == WEIGHT_F16) {
+                memcpy(&panel[k * PANEL + i], row + k * sizeof(uint16_t), sizeof(uint16_t));
+            } else {
+                memcpy(&single, row + k * sizeof(single), sizeof(single));
+                panel[k * PANEL + i] = f16_from_f32(single);
+            }
         }
     }
 }
 
-static void pack_q8_0(uint8_t *panel, uint32_t n_in, uint32_t lane, const uint8_t *row)
+static void pack_q8_0(uint8_t *panel, uint32_t n_in, uint32_t lane, uint32_t n_rows,
+                      const uint8_t *rows)
 {
     uint16_t *scales = (uint16_t *)(void *)(panel + (size_t)n_in * PANEL);
-    for (uint32_t b = 0; b < n_in / Q8_BLOCK; b++) {
-        struct q8_0_block block;
-        memcpy(&block, row + (size_t)b * sizeof(block), sizeof(block));
-        scales[(size_t)b * PANEL + lane] = block.scale;
-        uint8_t *at = panel + (size_t)b * Q8_BLOCK * PANEL + (size_t)lane * 4;
-        for (uint32_t i = 0; i < Q8_BLOCK; i += 4)
-            memcpy(at + (size_t)i * PANEL, &block.q[i], 4);
+    size_t row_bytes = weight_row_bytes(WEIGHT_Q8_0, n_in);
+    for (size_t b = 0; b < n_in / Q8_BLOCK; b++) {
+        for (size_t i = 0; i < n_rows; i++) {
+            struct q8_0_block block;
+            memcpy(&block, rows + i * row_bytes + b * sizeof(block), sizeof(block));
+            scales[b * PANEL + lane + i] = block.scale;
+            uint8_t *at = panel + b * Q8_BLOCK * PANEL + (lane + i) * 4;
+            for (size_t j = 0; j < Q8_BLOCK; j += 4)
+                memcpy(at + j * PANEL, &block.q[j], 4);
+        }
     }
 }
 
@@ -121,17 +135,18 @@ void matrix_pack(const struct matrix *to, uint32_t first, uint32_t n_rows, enum 
     SA_ASSERT(first <= to->n_out && n_rows <= to->n_out - first);
     SA_ASSERT((to->type == WEIGHT_Q8_0) == (type == WEIGHT_Q8_0));
     size_t panel_bytes = matrix_panel_bytes(to->type, to->n_in);
-    size_t row_bytes = weight_row_bytes(type, to->n_in);
-    for (uint32_t i = 0; i < n_rows; i++) {
-        uint32_t lane = (first + i) % PANEL;
-        uint8_t *panel = (uint8_t *)to->data + (first + i) / PANEL * panel_bytes;
-        const uint8_t *row = (const uint8_t *)rows + i * row_bytes;
+    const uint8_t *from = rows;
+    for (uint32_t row = first, n; row < first + n_rows; row += n) {
+        uint32_t lane = row % PANEL;
+        n = MIN(PANEL - lane, first + n_rows - row);
+        uint8_t *panel = (uint8_t *)to->data + row / PANEL * panel_bytes;
         if (to->type == WEIGHT_F32)
-            pack_f32((float *)(void *)panel + lane, to->n_in, type, row);
+            pack_f32((float *)(void *)panel + lane, to->n_in, n, type, from);
         else if (to->type == WEIGHT_F16)
-            pack_f16((uint16_t *)(void *)panel + lane, to->n_in, type, row);
+            pack_f16((uint16_t *)(void *)panel + lane, to->n_in, n, type, from);
         else
-            pack_q8_0(panel, to->n_in, lane, row);
+            pack_q8_0(panel, to->n_in, lane, n, from);
+        from += n * weight_row_bytes(type, to->n_in);
     }
 }
 

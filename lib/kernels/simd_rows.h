@@ -30,7 +30,7 @@ static size_t simd_argmax(const float *x, size_t n)
         if (found)
             break;
     }
-    while (x[i] != best)
+    while (i + 1 < n && x[i] != best)
         i++;
     return i;
 }

@@ -14,8 +14,8 @@
  * and for q8_0 the types ivec16 (int32 lanes) and q8vec (16 outputs by 4 weights):
  *   q8_load ivec_start ivec_dot4 ivec_to_float; ivec_start takes the block's offset (-128 * sum
  *   of q), which only sets with unsigned weights use.
- * VEC16_SUMS is how many vec16 sums a register block keeps, VEC16_WIDE_SUMS how many when it is more
- * than one vec16 wide (weights take more registers then).
+ * VEC16_SUMS is how many vec16 sums a register block keeps, VEC16_WIDE_SUMS how many when it is
+ * more than one vec16 wide (weights take more registers then).
  */
 #ifndef KERNELS_VEC16_H
 #define KERNELS_VEC16_H

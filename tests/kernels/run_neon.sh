@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 out=${1:-build/release}/neon
 cc=aarch64-linux-gnu-gcc
 for tool in $cc qemu-aarch64; do
-    command -v $tool >/dev/null || { echo "$0: $tool is missing: make deps installs it" >&2; exit 2; }
+    command -v $tool >/dev/null || { echo "$0: no $tool: make deps installs it" >&2; exit 2; }
 done
 flags="-std=gnu11 -D_GNU_SOURCE -Ilib -Wall -Wextra -Werror -O2 -ffp-contract=off"
 mkdir -p "$out"
