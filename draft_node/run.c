@@ -13,6 +13,7 @@ enum {
     SILENCE_US = 1500000,                   /* of a target that owes work: it is gone */
     RETRY_MIN_US = 100000,
     RETRY_MAX_US = 2000000,
+    REASON_US = 300000,                     /* from a broken stream to the word why */
     POLL_US = 20000,
     CHUNK = 8000                            /* samples read from a file at once */
 };
@@ -69,12 +70,23 @@ static void deliver(struct run *run)
 
 /* ---- what the client tells ---- */
 
+/* The target has shown that it does its work: the next failure begins a new account. To answer is not
+ * enough: a target may break down at this very utterance, again and again. */
+static void forgive(struct run *run)
+{
+    run->n_failures = 0;
+    run->down_us = 0;
+}
+
 static void on_opened(void *context, const struct wire_opened *opened)
 {
     struct run *run = context;
     enum status rc = STATUS_OK;
-    run->n_failures = 0;
+    if (run->down_since_us)
+        run->down_us += clock_us(&run->clock) - run->down_since_us;
     run->down_since_us = 0;
+    if (client_n_open(run->client) == 0)
+        forgive(run);
     if (!run->engine || run->vocabulary_hash == opened->vocabulary_hash)
         return;
     run->vocabulary_hash = opened->vocabulary_hash;
@@ -96,6 +108,7 @@ static void on_window_final(void *context, const struct wire_window_final *final
 {
     struct run *run = context;
     struct job *job = find_job(run, final->utterance);
+    forgive(run);
     if (job && transcript_add(&job->transcript, final, &job->error) == STATUS_OK)
         run->audio_done_s = (double)final->next_start / 16000.0;
     if (job)
@@ -169,7 +182,8 @@ static enum status link_failed(struct run *run, const struct error *why, struct 
                 run->jobs[i].transcript.stats.resumes++;
     }
     uint64_t pause = (uint64_t)RETRY_MIN_US << MIN(run->n_failures, 5u);
-    run->retry_us = now + (was_up ? 1 : MIN(pause, (uint64_t)RETRY_MAX_US));
+    bool first = was_up && run->n_failures == 0;
+    run->retry_us = now + (first ? 1 : MIN(pause, (uint64_t)RETRY_MAX_US));
     run->n_failures++;
     return STATUS_OK;
 }
@@ -189,8 +203,9 @@ static enum status look_after_link(struct run *run, struct error *err)
         error_set(&why, STATUS_TIMEOUT, "nothing heard for %.1f s", SILENCE_US / 1e6);
         return link_failed(run, &why, err);
     }
-    double down_s = run->down_since_us ? (double)(now - run->down_since_us) / 1e6 : 0.0;
-    if (down_s > run->options.deadline_s)
+    uint64_t since = run->down_since_us ? now - run->down_since_us : 0;
+    double down_s = (double)(run->down_us + since) / 1e6;
+    if (since > 0 && down_s > run->options.deadline_s)
         return error_set(err, STATUS_UNAVAILABLE,
                          "no target answered for %.0f s (%s: %s). Is target_node running there?",
                          down_s, link_target(run->link), run->last_error.text);
@@ -295,6 +310,21 @@ static enum status take_events(struct run *run, int64_t wait_us, struct error *e
     return rc;
 }
 
+/* A frame could not be sent: the call's end, which is on its way, says why. */
+static enum status stream_broke(struct run *run, struct error *err)
+{
+    struct error why;
+    enum status rc = STATUS_OK;
+    uint64_t until = clock_us(&run->clock) + REASON_US;
+    uint64_t now = clock_us(&run->clock);
+    for (; rc == STATUS_OK && run->open_sent && now < until; now = clock_us(&run->clock))
+        rc = take_events(run, (int64_t)(until - now), err);
+    if (rc != STATUS_OK || !run->open_sent)
+        return rc;
+    error_set(&why, STATUS_CLOSED, "the stream takes no more frames");
+    return link_failed(run, &why, err);
+}
+
 enum status run_turn(struct run *run, int64_t wait_us, struct error *err)
 {
     bool worked;
@@ -305,11 +335,8 @@ enum status run_turn(struct run *run, int64_t wait_us, struct error *err)
         run->open_sent = true;
     }
     enum status rc = client_step(run->client, &worked, err);
-    if (rc == STATUS_OK && run->open_sent && !client_is_connected(run->client)) {
-        struct error why;
-        error_set(&why, STATUS_CLOSED, "the stream takes no more frames");
-        rc = link_failed(run, &why, err);
-    }
+    if (rc == STATUS_OK && run->open_sent && !client_is_connected(run->client))
+        rc = stream_broke(run, err);
     if (rc == STATUS_OK)
         rc = take_events(run, worked ? 0 : wait_us, err);
     if (rc == STATUS_OK)

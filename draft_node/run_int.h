@@ -30,9 +30,10 @@ struct run {
     bool open_sent;                         /* on the present call */
     bool link_up;                           /* the target accepted it */
     uint64_t retry_us;                      /* connect again at this time; 0: a call is under way */
-    uint64_t down_since_us;                 /* no answer since; 0: all is well */
+    uint64_t down_since_us;                 /* no open session since; 0: all is well */
+    uint64_t down_us;                       /* without one before that, since a window was committed */
     uint64_t heard_us;                      /* last frame, or since when one is owed */
-    uint32_t n_failures;                    /* in a row */
+    uint32_t n_failures;                    /* since a window was committed */
     struct error last_error;                /* why the link is down */
     struct job jobs[WIRE_UTTERANCES_MAX];
     double audio_total_s, audio_done_s;     /* for the display */
