@@ -38,6 +38,8 @@ struct utterance {
     struct window_prompt previous;
     struct attempt attempt;
     uint32_t n_attempts;                    /* attempts made before this one */
+    uint32_t n_sent;                        /* decided tokens of this attempt that the client knows */
+    uint64_t sent_us;
     /* proposals */
     struct spec_draft draft;                /* mailbox place; number 0: empty */
     struct spec_source newest, former;      /* of proposals: the draft, and what it replaced */

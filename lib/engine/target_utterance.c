@@ -11,7 +11,10 @@
 
 #include "engine/target_int.h"
 
-enum { PATIENCE_US = 15000000 };            /* --wait-draft, --lockstep: then without a draft */
+enum {
+    PATIENCE_US = 15000000,                 /* --wait-draft, --lockstep: then without a draft */
+    DECIDED_INTERVAL_US = 50000
+};
 
 static const struct model_description *model_of(const struct target_session *session)
 {
@@ -113,7 +116,8 @@ void utterance_features(struct target_session *session, struct utterance *u)
                 target->features);
 }
 
-static void send_decided(struct target_session *session, struct utterance *u, uint32_t n_new)
+/* What is decided and not yet told. */
+static void send_decided(struct target_session *session, struct utterance *u)
 {
     struct wire_frame frame = {.kind = WIRE_DECIDED};
     struct wire_decided *decided = &frame.u.decided;
@@ -121,9 +125,11 @@ static void send_decided(struct target_session *session, struct utterance *u, ui
     decided->utterance = u->id;
     decided->window = u->window;
     decided->attempt = u->n_attempts;
-    decided->n_before = attempt->n_decided - n_new;
-    decided->n_tokens = n_new;
-    memcpy(decided->tokens, attempt->decided + decided->n_before, n_new * sizeof(int32_t));
+    decided->n_before = u->n_sent;
+    decided->n_tokens = attempt->n_decided - u->n_sent;
+    memcpy(decided->tokens, attempt->decided + u->n_sent, decided->n_tokens * sizeof(int32_t));
+    u->n_sent = attempt->n_decided;
+    u->sent_us = now_us(session);
     decided->draft_number = u->draft.number;
     decided->window_start = u->start;
     decided->audio_received = u->audio.end;
@@ -180,7 +186,8 @@ static void begin_attempt(struct target_session *session, struct utterance *u)
     clear_sources(u);
     u->newest_prefix = 0;
     load_source(session, u);
-    send_decided(session, u, 0);
+    u->n_sent = 0;
+    send_decided(session, u);
 }
 
 void utterance_encoded(struct target_session *session, struct utterance *u)
@@ -315,6 +322,8 @@ static void begin_wait(struct target_session *session, struct utterance *u)
 {
     if (u->waiting)
         return;
+    if (u->n_sent < u->attempt.n_decided)
+        send_decided(session, u);
     u->waiting = true;
     u->waiting_since_us = now_us(session);
     /* The first draft of an utterance travels beside its audio: no exchange of its own. */
@@ -374,8 +383,9 @@ static void detected(struct target_session *session, struct utterance *u)
     begin_attempt(session, u);
 }
 
-/* Bookkeeping of a pass that decided tokens. */
-static void learn_pass(struct target_session *session, struct utterance *u, uint32_t n_new,
+/* Bookkeeping of a pass that decided tokens; true: the text has left the draft, which the client should
+ * know at once. */
+static bool learn_pass(struct target_session *session, struct utterance *u, uint32_t n_new,
                        float us)
 {
     const struct attempt *attempt = &u->attempt;
@@ -389,8 +399,19 @@ static void learn_pass(struct target_session *session, struct utterance *u, uint
     }
     spec_source_follow(&u->newest, &how, attempt->decided + attempt->n_decided - n_new, n_new);
     spec_source_follow(&u->former, &how, attempt->decided + attempt->n_decided - n_new, n_new);
-    if (u->newest.number > 0 && u->newest.n_agreed < n_new)
-        u->times.surprised_us = now_us(session);
+    if (u->newest.number == 0 || u->newest.n_agreed >= n_new || u->times.surprised_us != 0)
+        return false;
+    u->times.surprised_us = now_us(session);
+    return true;
+}
+
+/* A frame costs both sides a tenth of a small model's step: what the client expects anyway is told in
+ * lots, as often as a person can see. WindowFinal tells the rest. */
+static bool worth_telling(const struct target_session *session, const struct utterance *u,
+                          bool surprised)
+{
+    return surprised || session->mode == SPEC_MODE_LOCKSTEP ||
+           now_us(session) >= u->sent_us + DECIDED_INTERVAL_US;
 }
 
 /* ---- verdicts ---- */
@@ -529,8 +550,9 @@ void utterance_absorb(struct target_session *session, struct utterance *u, float
     if (n_new == 0)
         return;
     u->stats.tokens += n_new;
-    learn_pass(session, u, n_new, pass_us);
-    send_decided(session, u, n_new);
+    bool surprised = learn_pass(session, u, n_new, pass_us);
     if (u->attempt.ended)
         judge(session, u);
+    else if (worth_telling(session, u, surprised))
+        send_decided(session, u);
 }
