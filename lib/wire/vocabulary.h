@@ -23,8 +23,8 @@ struct wire_bytes {
 
 void wire_bytes_release(struct wire_bytes *bytes);
 
-/* Token i is bytes[offsets[i] .. offsets[i + 1]), at least one byte. Special ids are in the order of
- * model.h's struct special_tokens; -1: none. */
+/* Token i is bytes[offsets[i] .. offsets[i + 1]), possibly empty (Whisper has one). Special ids are
+ * in the order of model.h's struct special_tokens; -1: none. */
 struct wire_vocabulary {
     uint64_t hash;
     uint32_t n_tokens;

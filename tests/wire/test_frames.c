@@ -23,12 +23,14 @@ static bool coin(uint64_t *seed)
 
 static uint32_t any32(uint64_t *seed)
 {
-    return (uint32_t)support_random(seed) >> below(seed, 32);
+    uint32_t shift = below(seed, 32);   /* first: C leaves the order of operands open */
+    return (uint32_t)support_random(seed) >> shift;
 }
 
 static uint64_t any_sample(uint64_t *seed)
 {
-    return support_random(seed) >> (16 + below(seed, 48));
+    uint32_t shift = 16 + below(seed, 48);
+    return support_random(seed) >> shift;
 }
 
 static void random_text(uint64_t *seed, char *out, size_t capacity, size_t least)

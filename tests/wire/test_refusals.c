@@ -317,6 +317,15 @@ static void finals_are_checked(void **state)
     m.segment.first_token = 2;
     m.segment.n_tokens = UINT32_MAX;
     FINAL("not the window's");
+    m.final.n_segments = 1;
+    m.final.text = "abc";
+    m.segment.first_byte = 4;
+    FINAL("text is not the window's");
+    m.final.n_segments = 1;
+    m.final.text = "abc";
+    m.segment.first_byte = 3;
+    m.segment.n_bytes = UINT32_MAX;
+    FINAL("text is not the window's");
     m.final.text = text;
     FINAL("text of 16384 bytes");
     m.final.text = "caf\xC3";

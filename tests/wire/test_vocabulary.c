@@ -7,7 +7,7 @@
 
 #include "wire/vocabulary.h"
 
-/* Tokens of 1 to 12 random bytes, as many as Whisper has, with its hundred languages. */
+/* Tokens of 0 to 12 random bytes, as many as Whisper has, with its hundred languages. */
 static struct wire_vocabulary random_vocabulary(uint64_t seed, uint32_t n_tokens)
 {
     struct wire_vocabulary v = {.hash = support_random(&seed), .n_tokens = n_tokens};
@@ -17,7 +17,7 @@ static struct wire_vocabulary random_vocabulary(uint64_t seed, uint32_t n_tokens
     v.languages = calloc(v.n_languages, sizeof(*v.languages));
     assert_true(v.offsets && v.bytes && v.languages);
     for (uint32_t i = 0; i < n_tokens; i++)
-        v.offsets[i + 1] = v.offsets[i] + 1 + (uint32_t)(support_random(&seed) % 12);
+        v.offsets[i + 1] = v.offsets[i] + (uint32_t)(support_random(&seed) % 13);
     for (uint32_t i = 0; i < v.offsets[n_tokens]; i++)
         v.bytes[i] = (uint8_t)support_random(&seed);
     for (int i = 0; i < WIRE_SPECIAL_N; i++)
