@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "backend/cpu/cpu.h"
 
@@ -42,6 +43,13 @@ static long resident_kb(void)
     return kb;
 }
 
+static double processor_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
 static int fail(const struct error *err)
 {
     fprintf(stderr, "encoder: %s\n", err->text);
@@ -64,10 +72,11 @@ static int measure(struct backend *backend, uint32_t n_frames, uint32_t repeats,
         .mel = mel, .n_mels = m->n_mels, .n_frames = n_frames};
     for (uint32_t i = 0; i < repeats; i++) {
         uint64_t start = clock_us(&clock);
+        double processor = processor_ms();
         if (backend_encode(sequence, &features, UINT64_MAX, &done, err) != STATUS_OK)
             return fail(err);
         ms[i] = (double)(clock_us(&clock) - start) / 1000.0;
-        printf("run %u %.1f ms\n", i, ms[i]);
+        printf("run %u %.1f ms, processor %.1f ms\n", i, ms[i], processor_ms() - processor);
     }
     qsort(ms, repeats, sizeof(ms[0]), compare);
     double gflop = flop(m, n_frames / 2.0) * 1e-9;

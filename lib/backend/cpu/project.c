@@ -45,6 +45,17 @@ const float *panel_as_f32(const struct kernels *kernels, const struct matrix *w,
     return NULL;
 }
 
+/* Asks for the next panels while the product of these runs: each block of rows reads all weights once,
+ * and from the shared cache or memory that would cost 4 % of the encoder's time. */
+static void prefetch_panels(const struct matrix *w, uint32_t panel, uint32_t n)
+{
+    enum { LINE = 64 };
+    size_t panel_bytes = matrix_panel_bytes(w->type, w->n_in);
+    const uint8_t *from = (const uint8_t *)w->data + panel * panel_bytes;
+    for (size_t at = 0; at < n * panel_bytes; at += LINE)
+        __builtin_prefetch(from + at, 0, 2);
+}
+
 void project_run(const struct cpu_backend *backend, const struct encoder_worker *worker,
                  const struct project *job)
 {
@@ -61,6 +72,8 @@ void project_run(const struct cpu_backend *backend, const struct encoder_worker 
         for (uint32_t i = n; i-- > 0;)
             b = panel_as_f32(backend->kernels, &p->w, panel + i, job->k_from, job->k_to,
                              worker->panel + i * panel_floats);
+        if (panel + n < job->panel_to)
+            prefetch_panels(&p->w, panel + n, MIN(step, job->panel_to - panel - n));
         struct gemm_block block = {
             .n_rows = job->n_rows, .n_panels = n, .n_k = (uint32_t)n_k, .a = job->a,
             .a_stride = job->a_stride, .b = b, .b_stride = panel_floats,
