@@ -39,7 +39,9 @@ INLINE void q8_block(const struct linear *job, const int8_t *panel, const int ro
             for (int r = 0; r < rows; r++)
                 dot[r] = ivec_dot4(dot[r], w, q + (size_t)r * n + block * Q8_BLOCK + i);
         }
-        vec16 d = vec_load_f16(w_scale + block * PANEL);
+        const uint16_t *d_at = w_scale + block * PANEL;
+        __builtin_prefetch((const char *)d_at + PREFETCH_BYTES); /* scales lie in the stream too */
+        vec16 d = vec_load_f16(d_at);
         for (int r = 0; r < rows; r++) {
             vec16 both = vec_mul(d, vec_set1(scale[(size_t)r * n_blocks + block]));
             sum[r] = vec_fma(both, ivec_to_float(dot[r]), sum[r]);
