@@ -1,0 +1,151 @@
+/* The split on real models and real speech, beyond the golden tokens (tests/golden): whatever
+ * changes the time may not change the text. */
+#include "../support/speech.h"
+#include "../support/support.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct engine base, base_q8, tiny;
+
+static const char *const files[] = {
+    SPEECH_SENTENCE,
+    "librivox/sense_and_sensibility_01_austen_64kb-0930.wav",
+    SPEECH_SHORT,
+};
+
+static int open_engines(void **state)
+{
+    (void)state;
+    speech_engine_open(&base, "whisper-base.gguf", 2, NULL);
+    speech_engine_open(&base_q8, "whisper-base-q8_0.gguf", 2, NULL);
+    speech_engine_open(&tiny, "whisper-tiny.en.gguf", 2, NULL);
+    return 0;
+}
+
+static int close_engines(void **state)
+{
+    (void)state;
+    engine_close(&base);
+    engine_close(&base_q8);
+    engine_close(&tiny);
+    return 0;
+}
+
+/* The first n files alone and with drafts; the two must be the same. Returns the passes saved, in
+ * percent. */
+static uint32_t check_drafts(struct engine *target, struct engine *draft,
+                             const struct client_options *options, uint32_t n)
+{
+    struct loop *with = loop_new(target, draft, options);
+    uint64_t plain = 0, drafted = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        struct loop_result *alone = speech_once(target, NULL, options, files[i]);
+        const struct loop_result *result = speech_transcribe(with, files[i]);
+        assert_true(alone->n_tokens > 0);
+        speech_assert_same(files[i], alone, result);
+        plain += alone->stats.passes;
+        drafted += result->stats.passes;
+        free(alone);
+    }
+    loop_free(with);
+    assert_true(drafted <= plain);
+    return (uint32_t)(100 * (plain - drafted) / plain);
+}
+
+/* Equal vocabularies: ids pass untouched. The draft hears less silence behind the audio. */
+static void a_model_that_drafts_for_itself_is_nearly_always_right(void **state)
+{
+    (void)state;
+    struct client_options options = speech_options(true);
+    speech_options_wait(&options);
+    assert_true(check_drafts(&base, &base, &options, 2) > 80);
+}
+
+static void an_8_bit_target_keeps_its_own_text_with_drafts(void **state)
+{
+    (void)state;
+    struct client_options options = speech_options(false);
+    speech_options_wait(&options);
+    assert_true(check_drafts(&base_q8, &tiny, &options, ARRAY_LEN(files)) > 50);
+}
+
+static void a_detected_language_is_the_same_with_drafts(void **state)
+{
+    (void)state;
+    struct client_options options = speech_options(false);
+    memcpy(options.rules.language, "auto", 5);
+    memcpy(options.drafter.language, "auto", 5);
+    (void)check_drafts(&base, &tiny, &options, 2);
+    struct loop_result *result = speech_once(&base, &base, &options, SPEECH_SENTENCE);
+    assert_string_equal(result->language, "en");
+    free(result);
+}
+
+static void sampled_text_is_the_same_with_drafts_and_follows_the_seed(void **state)
+{
+    (void)state;
+    struct client_options options = speech_options(false);
+    options.rules.temperature = 0.6f;
+    options.rules.seed = 20;
+    (void)check_drafts(&base, &tiny, &options, 2);
+    speech_options_wait(&options);
+    (void)check_drafts(&base, &tiny, &options, 2);
+    options.rules.temperature = 1.0f;
+    struct loop_result *one = speech_once(&base, NULL, &options, SPEECH_SENTENCE);
+    options.rules.seed = 21;
+    struct loop_result *other = speech_once(&base, NULL, &options, SPEECH_SENTENCE);
+    assert_string_not_equal(one->text, other->text);
+    free(one);
+    free(other);
+}
+
+static void lockstep_and_default_fallback_change_nothing(void **state)
+{
+    (void)state;
+    struct client_options options = speech_options(true);
+    options.rules.lockstep = true;
+    options.rules.row_price = 0.0f;
+    (void)check_drafts(&base, &tiny, &options, 2);
+    options = speech_options(true);
+    options.rules.fallback = true;
+    (void)check_drafts(&base, &tiny, &options, 2);
+}
+
+/* tiny.en, since the reference kernels take their time over an encoder window. */
+static void one_thread_and_every_kernel_set_give_the_same_tokens(void **state)
+{
+    static const struct { const char *kernels; uint32_t n_threads; } variants[] = {
+        {NULL, 1}, {NULL, 3}, {"avx2", 2}, {"neon", 2}, {"reference", 2}};
+    (void)state;
+    struct client_options options = speech_options(true);
+    struct loop_result *expected = speech_once(&tiny, NULL, &options, SPEECH_SHORT);
+    uint32_t n_compared = 0;
+    for (uint32_t i = 0; i < ARRAY_LEN(variants); i++) {
+        struct engine other;
+        if (variants[i].kernels && !kernels_find(variants[i].kernels))
+            continue;
+        speech_engine_open(&other, "whisper-tiny.en.gguf", variants[i].n_threads,
+                           variants[i].kernels);
+        struct loop_result *result = speech_once(&other, NULL, &options, SPEECH_SHORT);
+        speech_assert_same(SPEECH_SHORT, expected, result);
+        free(result);
+        engine_close(&other);
+        n_compared++;
+    }
+    assert_true(n_compared >= 3);
+    free(expected);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_model_that_drafts_for_itself_is_nearly_always_right),
+        cmocka_unit_test(an_8_bit_target_keeps_its_own_text_with_drafts),
+        cmocka_unit_test(a_detected_language_is_the_same_with_drafts),
+        cmocka_unit_test(sampled_text_is_the_same_with_drafts_and_follows_the_seed),
+        cmocka_unit_test(lockstep_and_default_fallback_change_nothing),
+        cmocka_unit_test(one_thread_and_every_kernel_set_give_the_same_tokens),
+    };
+    return cmocka_run_group_tests(tests, open_engines, close_engines);
+}
