@@ -12,7 +12,8 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 void log_init(const char *program, enum log_level level);
 bool log_enabled(enum log_level level);
 
-/* Called before each line is written (a terminal progress display clears itself here). NULL: none. */
+/* Called before each line is written (a terminal progress display clears itself here). NULL:
+ * none. */
 void log_set_before(void (*before)(void *context), void *context);
 
 /* One line; the newline is added. Safe from any thread; a line is written whole. */

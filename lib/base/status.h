@@ -51,8 +51,8 @@ struct error {
 /* "not found" for STATUS_NOT_FOUND, and so on; never NULL. */
 const char *status_text(enum status code);
 
-/* Fills *err (when not NULL) and returns code, so that `return error_set(err, STATUS_IO, ...)` works.
- * Text beyond ERROR_TEXT_MAX is cut at a whole UTF-8 character. */
+/* Fills *err (when not NULL) and returns code, so that `return error_set(err, STATUS_IO, ...)`
+ * works. Text beyond ERROR_TEXT_MAX is cut at a whole UTF-8 character. */
 enum status error_set(struct error *err, enum status code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* Puts "context: " before the text that is there; returns err's code (STATUS_INTERNAL for NULL). */

@@ -38,7 +38,7 @@ struct utterance {
     struct window_prompt previous;
     struct attempt attempt;
     uint32_t n_attempts;                    /* attempts made before this one */
-    uint32_t n_sent;                        /* decided tokens of this attempt that the client knows */
+    uint32_t n_sent;                        /* decided tokens that the client knows */
     uint64_t sent_us;
     /* proposals */
     struct spec_draft draft;                /* mailbox place; number 0: empty */

@@ -383,8 +383,8 @@ static void detected(struct target_session *session, struct utterance *u)
     begin_attempt(session, u);
 }
 
-/* Bookkeeping of a pass that decided tokens; true: the text has left the draft, which the client should
- * know at once. */
+/* Bookkeeping of a pass that decided tokens; true: the text has left the draft, which the client
+ * should know at once. */
 static bool learn_pass(struct target_session *session, struct utterance *u, uint32_t n_new,
                        float us)
 {
@@ -405,8 +405,8 @@ static bool learn_pass(struct target_session *session, struct utterance *u, uint
     return true;
 }
 
-/* A frame costs both sides a tenth of a small model's step: what the client expects anyway is told in
- * lots, as often as a person can see. WindowFinal tells the rest. */
+/* A frame costs both sides a tenth of a small model's step: what the client expects anyway is
+ * told in lots, as often as a person can see. WindowFinal tells the rest. */
 static bool worth_telling(const struct target_session *session, const struct utterance *u,
                           bool surprised)
 {

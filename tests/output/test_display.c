@@ -122,9 +122,9 @@ static void a_narrowed_terminal_is_cleared_whole(void **state)
 static void random_text(char *out, size_t max, uint64_t *random)
 {
     static const char *const pieces[] = {
-        "word ", "a",    " ",  "日",  "本語 ",    "é",    "e\xCC\x81", "👩‍👩‍👧",      "❤️",     "🇩🇪", "\x1b[5A",
-        "\n",    "\t",   "ไทย", "العربية ", "\xFF", "\xE2\x82",  "\xC2\x9B", "longerwordthanthat", "।",
-        "한국어"};
+        "word ", "a", " ", "日", "本語 ", "é", "e\xCC\x81", "👩‍👩‍👧",
+        "❤️", "🇩🇪", "\x1b[5A", "\n", "\t", "ไทย", "العربية ",
+        "\xFF", "\xE2\x82", "\xC2\x9B", "longerwordthanthat", "।", "한국어"};
     size_t n = 0;
     out[0] = '\0';
     for (uint64_t left = support_random(random) % 60; left > 0; left--) {

@@ -8,7 +8,7 @@
 #include "kv/kv.h"
 
 enum {
-    TEXT_TOKENS = 456,          /* the first 256 stand for the bytes, as in a byte-level vocabulary */
+    TEXT_TOKENS = 456,          /* the first 256 stand for the bytes */
     LANGUAGES = 3,
     TIMESTAMPS = 1501,
     POSITIONS = 448,

@@ -23,7 +23,8 @@ struct toy_options {
     const struct kernels *kernels;  /* NULL: kernels_find(NULL) */
 };
 
-/* A small multilingual vocabulary with all special tokens and 1,501 timestamps: text tokens 0..455. */
+/* A small multilingual vocabulary with all special tokens and 1,501 timestamps: text tokens
+ * 0..455. */
 void toy_description(struct model_description *out);
 
 /* Borrows the description for the backend's life. `options` may be NULL. */
