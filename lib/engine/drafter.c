@@ -9,6 +9,13 @@
 
 enum { ENCODE_SLICE_US = 20000 };
 
+enum {
+    TOKENS_PER_SECOND = 10,                 /* nobody speaks faster; a draft that does is lost */
+    TOKENS_SPARE = 16,
+    PERIOD_MAX = 16,                        /* repetition is looked for up to this length */
+    REPEATED_MIN = 8                        /* tokens that a repetition must cover, and three rounds */
+};
+
 static const float second_min = 0.02f;      /* less likely second choices are not worth a row */
 
 /* IDLE --begin--> ENCODE --> [DETECT -->] DRAFT --end token, cap--> COMPLETE
@@ -30,6 +37,7 @@ struct drafter {
     enum drafter_phase phase;
     float *features;                        /* [n_mels][n_frames] */
     uint32_t n_frames;
+    uint32_t n_tokens_max;                  /* of a draft of this audio */
     struct attempt attempt;
     uint32_t n_forced;                      /* draft ids that stand for decided tokens */
     int32_t language;
@@ -105,6 +113,7 @@ void drafter_begin(struct drafter *drafter, const int16_t *samples, uint64_t n)
     drafter->n_frames = (uint32_t)(frames + frames % 2);
     drafter->n_frames = MAX(drafter->n_frames, (uint32_t)MEL_FRAMES_MIN);
     mel_compute(drafter->engine->mel, samples, n, drafter->n_frames, drafter->features);
+    drafter->n_tokens_max = TOKENS_SPARE + (uint32_t)(n * TOKENS_PER_SECOND / WINDOW_RATE);
     drafter->phase = DRAFTER_ENCODE;
     drafter->n_decided = 0;
     drafter->n_forced = 0;
@@ -246,7 +255,7 @@ enum status drafter_set_target(struct drafter *drafter, const struct tokenizer *
     enum status rc =
         text_map_new(drafter->engine->tokenizer, target, 2 * WIRE_TOKENS_MAX, &drafter->map, err);
     if (rc == STATUS_OK && (drafter->phase == DRAFTER_DRAFT || drafter->phase == DRAFTER_COMPLETE))
-        rc = map_proposal(drafter, drafter->attempt.ended, err);
+        rc = map_proposal(drafter, drafter->phase == DRAFTER_COMPLETE, err);
     return rc;
 }
 
@@ -318,6 +327,7 @@ static enum status begin_draft(struct drafter *drafter, struct error *err)
                                     .translate = drafter->options.translate};
     drafter->phase = DRAFTER_DRAFT;
     attempt_begin(&drafter->attempt, drafter->sequence, &rules, &prompt);
+    drafter->attempt.n_tokens_max = MIN(drafter->attempt.n_tokens_max, drafter->n_tokens_max);
     /* The target may have begun without us. */
     uint32_t n = drafter->n_decided;
     int32_t decided[WIRE_TOKENS_MAX];
@@ -338,6 +348,23 @@ static enum status encode_slice(struct drafter *drafter, struct error *err)
     return rc == STATUS_OK && done ? begin_draft(drafter, err) : rc;
 }
 
+/* A small model on cut audio may repeat itself for ever: has the tail gone round three times? */
+static bool repeats_itself(const struct attempt *attempt, uint32_t n_forced)
+{
+    const int32_t *end = attempt->decided + attempt->n_decided;
+    uint32_t n = attempt->n_decided - n_forced;
+    for (uint32_t period = 1; period <= PERIOD_MAX; period++) {
+        uint32_t wanted = MAX(3 * period, (uint32_t)REPEATED_MIN);
+        uint32_t same = 0;
+        while (same + period < wanted && wanted <= n && end[-1 - (int32_t)same] ==
+                                                            end[-1 - (int32_t)(same + period)])
+            same++;
+        if (wanted <= n && same + period == wanted)
+            return true;
+    }
+    return false;
+}
+
 static enum status decode_step(struct drafter *drafter, struct error *err)
 {
     uint64_t start = clock_us(&drafter->engine->clock);
@@ -356,9 +383,10 @@ static enum status decode_step(struct drafter *drafter, struct error *err)
         drafter->language = drafter->attempt.decided[0];
         return begin_draft(drafter, err);
     }
-    if (drafter->attempt.ended)
+    bool over = drafter->attempt.ended || repeats_itself(&drafter->attempt, drafter->n_forced);
+    if (over)
         drafter->phase = DRAFTER_COMPLETE;
-    return map_proposal(drafter, drafter->attempt.ended, err);
+    return map_proposal(drafter, over, err);
 }
 
 enum status drafter_step(struct drafter *drafter, bool *worked, struct error *err)
