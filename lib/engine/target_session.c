@@ -79,17 +79,28 @@ static struct utterance *find(struct target_session *session, uint32_t id)
     return NULL;
 }
 
+/* The backend goes on with a window that it has begun: given up halfway, it would be taken for the
+ * session's next one. A new sequence knows nothing of it. */
+static void abandon_window(struct target_session *session)
+{
+    struct target *target = session->target;
+    target->encoding = NULL;
+    backend_close(&session->sequence);
+    if (backend_open(target->engine->backend, &session->sequence, NULL) != STATUS_OK)
+        session->dead = true;
+}
+
 void session_remove_utterance(struct target_session *session, uint32_t id)
 {
     for (uint32_t i = 0; i < session->n_utterances; i++) {
         if (session->utterances[i]->id != id)
             continue;
+        if (session->target->encoding == session && i == 0)
+            abandon_window(session);
         utterance_free(&session->utterances[i]);
         session->n_utterances--;
         memmove(&session->utterances[i], &session->utterances[i + 1],
                 (session->n_utterances - i) * sizeof(session->utterances[0]));
-        if (session->target->encoding == session && i == 0)
-            session->target->encoding = NULL;
         return;
     }
 }
@@ -168,15 +179,30 @@ static enum status end_former_streams(struct target_session *session, const stru
     return STATUS_OK;
 }
 
+/* What a client claims is never taken for granted: its tokens go into the model as they are. */
+static enum status check_resume(const struct target_session *session,
+                                const struct wire_resume *resume, struct error *err)
+{
+    uint32_t n_vocab = session->target->engine->description->n_vocab;
+    if (resume->utterance < session->utterance_last)
+        return error_set(err, STATUS_INVALID, "resumed utterances are not in rising order");
+    for (uint32_t i = 0; i < resume->n_prompt; i++)
+        if ((uint32_t)resume->prompt[i] >= n_vocab)
+            return error_set(err, STATUS_INVALID,
+                             "resumed prompt token %d is not in the target's vocabulary",
+                             resume->prompt[i]);
+    return STATUS_OK;
+}
+
 static enum status resume_utterances(struct target_session *session, const struct wire_open *open,
                                      struct error *err)
 {
     for (uint32_t i = 0; i < open->n_resume; i++) {
         const struct wire_resume *resume = &open->resume[i];
-        if (resume->utterance < session->utterance_last)
-            return error_set(err, STATUS_INVALID, "resumed utterances are not in rising order");
         struct utterance **place = &session->utterances[session->n_utterances];
-        enum status rc = utterance_new(session, resume->utterance, resume, place, err);
+        enum status rc = check_resume(session, resume, err);
+        if (rc == STATUS_OK)
+            rc = utterance_new(session, resume->utterance, resume, place, err);
         if (rc != STATUS_OK)
             return rc;
         session->n_utterances++;

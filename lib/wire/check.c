@@ -8,8 +8,10 @@
 /* One set of rules for both sides: what we send is asserted, what a peer sends is refused. Each
  * function is pure and answers with the first rule that is broken. */
 
-/* Sample positions: 500 years of audio, and far from overflow in any sum of two. */
+/* Sample positions: 500 years of audio, and far from overflow in any sum of two. A client names
+ * none beyond half of it, so that what a target counts on from there is still a position. */
 #define SAMPLES_MAX ((uint64_t)1 << 48)
+#define CLIENT_SAMPLES_MAX (SAMPLES_MAX / 2)
 
 static bool text_ok(const char *text, size_t capacity, bool may_be_empty)
 {
@@ -49,7 +51,7 @@ static const char *problem_in_rules(const struct wire_rules *rules)
 
 static const char *problem_in_resume(const struct wire_resume *resume)
 {
-    if (resume->window_start > SAMPLES_MAX)
+    if (resume->window_start > CLIENT_SAMPLES_MAX)
         return "window_start is out of range";
     if (resume->n_prompt > WIRE_PROMPT_MAX || !tokens_ok(resume->prompt, resume->n_prompt))
         return "a prompt token is out of range";
@@ -88,12 +90,13 @@ const char *wire_problem_audio(const struct wire_frame *frame)
         return "no audio, or too much for one frame";
     if (audio->codec == WIRE_PCM_S16 && audio->n_bytes % 2 != 0)
         return "half a sample";
-    return audio->first_sample > SAMPLES_MAX ? "first_sample is out of range" : NULL;
+    return audio->first_sample > CLIENT_SAMPLES_MAX ? "first_sample is out of range" : NULL;
 }
 
 const char *wire_problem_end_of_utterance(const struct wire_frame *frame)
 {
-    return frame->u.end_of_utterance.n_samples > SAMPLES_MAX ? "n_samples is out of range" : NULL;
+    bool possible = frame->u.end_of_utterance.n_samples <= CLIENT_SAMPLES_MAX;
+    return possible ? NULL : "n_samples is out of range";
 }
 
 static const char *problem_in_node(const struct wire_node *node, int32_t index)

@@ -29,7 +29,7 @@ static uint32_t any32(uint64_t *seed)
 
 static uint64_t any_sample(uint64_t *seed)
 {
-    uint32_t shift = 16 + below(seed, 48);
+    uint32_t shift = 17 + below(seed, 47);
     return support_random(seed) >> shift;
 }
 

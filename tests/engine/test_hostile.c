@@ -1,0 +1,194 @@
+/* Peers that send valid frames in a bad order or with bad claims: each side refuses, nobody falls. */
+#include "../support/loop.h"
+#include "../support/support.h"
+#include "../support/toy_engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { TURNS_MAX = 200000, SECOND = 16000 };
+
+static struct toy_engine target, draft;
+
+static int open_engines(void **state)
+{
+    (void)state;
+    toy_engine_open(&target, 1, 0.02f);
+    toy_engine_open(&draft, 2, 0.05f);
+    return 0;
+}
+
+static int close_engines(void **state)
+{
+    (void)state;
+    toy_engine_close(&target);
+    toy_engine_close(&draft);
+    return 0;
+}
+
+static int16_t *speech(uint64_t seed, size_t n)
+{
+    int16_t *samples = malloc((n + 1) * sizeof(*samples));
+    assert_non_null(samples);
+    for (size_t i = 0; i < n; i++)
+        samples[i] = (int16_t)(support_random(&seed) >> 50);
+    return samples;
+}
+
+static struct client_options options_for(bool timestamps)
+{
+    struct client_options options = client_options_default();
+    options.rules.fallback = false;
+    options.rules.timestamps = timestamps;
+    options.drafter.timestamps = timestamps;
+    options.codec = WIRE_PCM_S16;
+    return options;
+}
+
+/* ---- a hostile client ---- */
+
+/* A target and a session whose frames go nowhere. */
+struct victim {
+    struct target *target;
+    struct target_session *session;
+    uint32_t n_sent[WIRE_KIND_N];
+};
+
+static bool count_frame(void *context, const struct wire_frame *frame)
+{
+    struct victim *victim = context;
+    struct wire_bytes bytes;
+    struct error err;
+    assert_ok(wire_pack(frame, &bytes, &err), &err);
+    wire_bytes_release(&bytes);
+    victim->n_sent[frame->kind]++;
+    return true;
+}
+
+static void victim_open(struct victim *victim)
+{
+    struct error err;
+    struct target_options options = target_options_default();
+    *victim = (struct victim){0};
+    assert_ok(target_new(&target.engine, &options, &victim->target, &err), &err);
+    struct target_sink sink = {.send = count_frame, .context = victim};
+    assert_ok(target_session_open(victim->target, sink, &victim->session, &err), &err);
+}
+
+static void victim_close(struct victim *victim)
+{
+    target_session_close(&victim->session);
+    target_free(&victim->target);
+}
+
+/* Over the wire's own check, as every frame comes. */
+static enum status deliver(struct victim *victim, const struct wire_frame *frame,
+                           struct error *err)
+{
+    struct wire_bytes bytes;
+    struct wire_frame copy;
+    assert_ok(wire_pack(frame, &bytes, err), err);
+    enum status rc = wire_unpack(bytes.data, bytes.size, true, &copy, err);
+    wire_bytes_release(&bytes);
+    if (rc != STATUS_OK)
+        return rc;
+    rc = target_session_receive(victim->session, &copy, err);
+    wire_frame_release(&copy);
+    return rc;
+}
+
+static struct wire_frame open_frame(struct wire_resume *resume)
+{
+    struct wire_frame frame = {.kind = WIRE_OPEN};
+    frame.u.open = (struct wire_open){.version_min = 1, .version_max = 1,
+                                      .rules = {.language = "en", .row_price = -1.0f},
+                                      .n_resume = resume ? 1 : 0, .resume = resume};
+    return frame;
+}
+
+static void give_window(struct victim *victim, uint64_t first, size_t n)
+{
+    struct error err;
+    int16_t *samples = speech(first + n, n);
+    for (size_t at = 0; at < n; at += 16000) {
+        struct wire_frame frame = {.kind = WIRE_AUDIO};
+        frame.u.audio = (struct wire_audio){.first_sample = first + at, .codec = WIRE_PCM_S16,
+                                            .n_bytes = 2 * (uint32_t)MIN(n - at, 16000u),
+                                            .bytes = (uint8_t *)(samples + at)};
+        assert_ok(deliver(victim, &frame, &err), &err);
+    }
+    free(samples);
+}
+
+static void a_claimed_prompt_outside_the_vocabulary_is_refused(void **state)
+{
+    (void)state;
+    struct victim victim;
+    struct error err;
+    struct wire_resume resume = {.n_prompt = 2, .prompt = {5, 100000}};
+    struct wire_frame open = open_frame(&resume);
+    victim_open(&victim);
+    assert_int_equal(deliver(&victim, &open, &err), STATUS_INVALID);
+    assert_non_null(strstr(err.text, "100000"));
+    victim_close(&victim);
+}
+
+static void the_last_claimable_position_leaves_room_for_a_window(void **state)
+{
+    (void)state;
+    struct victim victim;
+    struct error err;
+    struct wire_resume resume = {.window = UINT32_MAX, .window_start = (uint64_t)1 << 47};
+    struct wire_frame open = open_frame(&resume);
+    victim_open(&victim);
+    assert_ok(deliver(&victim, &open, &err), &err);
+    resume.window_start -= 480000;
+    victim_close(&victim);
+    victim_open(&victim);
+    assert_ok(deliver(&victim, &open, &err), &err);
+    give_window(&victim, resume.window_start, 480000);
+    for (uint32_t i = 0; i < 1000 && victim.n_sent[WIRE_WINDOW_FINAL] == 0; i++)
+        (void)target_tick(victim.target);
+    assert_int_equal(victim.n_sent[WIRE_WINDOW_FINAL], 1);
+    victim_close(&victim);
+}
+
+/* ---- giving up ---- */
+
+/* Cancels the first utterance when the encoder has begun its window; the second must not notice. */
+static void an_utterance_given_up_in_the_encoder_does_not_leak_into_the_next(void **state)
+{
+    (void)state;
+    struct client_options options = options_for(true);
+    size_t n = 6 * SECOND;
+    int16_t *first = speech(1, n), *second = speech(2, n);
+    struct loop *expected = loop_new(&target.engine, NULL, &options);
+    assert_true(loop_transcribe(expected, second, n, TURNS_MAX));
+    for (uint32_t turns = 1; turns < 8; turns++) {
+        struct loop *loop = loop_new(&target.engine, NULL, &options);
+        uint32_t id = client_begin(loop->client);
+        assert_ok(client_audio(loop->client, first, n, &loop->error), &loop->error);
+        client_end(loop->client);
+        for (uint32_t i = 0; i < turns; i++)
+            (void)loop_turn(loop);
+        client_cancel(loop->client, id);
+        assert_true(loop_transcribe(loop, second, n, TURNS_MAX));
+        assert_int_equal(loop->result.n_tokens, expected->result.n_tokens);
+        assert_memory_equal(loop->result.tokens, expected->result.tokens,
+                            loop->result.n_tokens * sizeof(int32_t));
+        loop_free(loop);
+    }
+    loop_free(expected);
+    free(first);
+    free(second);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_utterance_given_up_in_the_encoder_does_not_leak_into_the_next),
+        cmocka_unit_test(a_claimed_prompt_outside_the_vocabulary_is_refused),
+        cmocka_unit_test(the_last_claimable_position_leaves_room_for_a_window),
+    };
+    return cmocka_run_group_tests(tests, open_engines, close_engines);
+}
