@@ -36,6 +36,10 @@ void attempt_begin(struct attempt *attempt, struct sequence *sequence, const str
     }
     if (!rules->timestamps && special->no_timestamps >= 0)
         push_prompt(attempt, special->no_timestamps);
+    /* The last position chooses one more token, which needs no position of its own. One limit for
+     * plain and verified tokens alike. */
+    uint32_t left = rules->model->decoder.n_positions + 1 - attempt->n_prompt;
+    attempt->n_tokens_max = MIN(attempt->n_tokens_max, left);
 }
 
 void attempt_begin_detection(struct attempt *attempt, struct sequence *sequence,
@@ -67,10 +71,9 @@ uint32_t attempt_nodes_max(const struct attempt *attempt, uint32_t room)
     uint32_t pending = attempt_pending(attempt);
     if (pending >= room)
         return 0;
-    /* A node at depth d decides token n_decided + d + 1 and stands at position n_total + d - 1. */
+    /* A node at depth d decides token n_decided + d + 1; its position is below that limit too. */
     uint32_t tokens_left = attempt->n_tokens_max - attempt->n_decided - 1;
-    uint32_t positions_left = attempt->rules.model->decoder.n_positions - n_total(attempt);
-    return MIN(room - pending, MIN(tokens_left, positions_left));
+    return MIN(room - pending, tokens_left);
 }
 
 /* The part of the tree that gets rows: in order, without end tokens (their row would choose
@@ -167,8 +170,7 @@ static void decide(struct attempt *attempt, int32_t token, const struct rules_ch
     attempt->n_decided++;
     attempt->state = rules_advance(&attempt->rules, attempt->state, token);
     attempt->ended = token == attempt->rules.model->special.end ||
-                     attempt->n_decided == attempt->n_tokens_max ||
-                     n_total(attempt) >= attempt->rules.model->decoder.n_positions;
+                     attempt->n_decided == attempt->n_tokens_max;
 }
 
 uint32_t attempt_absorb(struct attempt *attempt, const struct pass *pass)

@@ -30,7 +30,7 @@ struct pass {
 struct attempt {
     struct sequence *sequence;              /* borrowed */
     struct rules rules;
-    uint32_t n_tokens_max;                  /* sampled tokens: half of the positions, as OpenAI */
+    uint32_t n_tokens_max;                  /* sampled: half of the positions, or what is left */
     uint32_t n_prompt;
     int32_t prompt[WINDOW_TOKENS_MAX];
     uint32_t n_decided;                     /* the end token among them */

@@ -312,6 +312,7 @@ static struct rules rules_for(const struct drafter *drafter)
 {
     struct rules rules = rules_default(drafter->engine->description, drafter->engine->masks);
     rules.timestamps = drafter->options.timestamps;
+    rules.max_initial_timestamp = WINDOW_FIRST_TIMESTAMP_MAX;
     return rules;
 }
 

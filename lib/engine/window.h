@@ -21,6 +21,7 @@ enum {
     WINDOW_HOP = 160,                       /* samples per mel frame */
     WINDOW_FRAMES = WINDOW_SAMPLES / WINDOW_HOP,
     WINDOW_TIMESTAMP_SAMPLES = 320,         /* one timestamp step, 20 ms */
+    WINDOW_FIRST_TIMESTAMP_MAX = 50,        /* steps: text begins within 1.0 s (decoding.py) */
     WINDOW_TOKENS_MAX = 448,
     WINDOW_SEGMENTS_MAX = 128,
     WINDOW_PROMPT_MAX = 223                 /* n_positions / 2 - 1 */
