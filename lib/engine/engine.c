@@ -2,7 +2,20 @@
 
 #include <string.h>
 
+#include "engine/window.h"
 #include "text/stream.h"
+
+/* Windows, prompts and attempts are sized for Whisper's contexts: 30 s and 448 tokens. */
+static enum status check_contexts(const struct model_description *model, struct error *err)
+{
+    uint32_t frames = 2 * model->encoder.n_positions, tokens = model->decoder.n_positions;
+    if (frames != WINDOW_FRAMES || tokens != WINDOW_TOKENS_MAX)
+        return error_set(err, STATUS_UNSUPPORTED,
+                         "the model %s has contexts of %u frames and %u tokens: only Whisper's "
+                         "%d and %d are taken",
+                         model->name, frames, tokens, WINDOW_FRAMES, WINDOW_TOKENS_MAX);
+    return STATUS_OK;
+}
 
 static enum status open_parts(struct engine *engine, const char *path,
                               const struct cpu_options *options, struct error *err)
@@ -11,7 +24,9 @@ static enum status open_parts(struct engine *engine, const char *path,
     if (rc != STATUS_OK)
         return rc;
     engine->description = model_describe(engine->model);
-    rc = cpu_backend_new(engine->model, options, &engine->backend, err);
+    rc = check_contexts(engine->description, err);
+    if (rc == STATUS_OK)
+        rc = cpu_backend_new(engine->model, options, &engine->backend, err);
     if (rc == STATUS_OK)
         rc = rules_masks_new(engine->description, &engine->masks, err);
     if (rc == STATUS_OK)
@@ -63,6 +78,8 @@ size_t engine_text(const struct engine *engine, const int32_t *tokens, uint32_t 
     if (text_stream_feed(&stream, raw, in.n, &out, NULL) != STATUS_OK ||
         text_stream_flush(&stream, &out, NULL) != STATUS_OK)
         out.n = 0;
+    for (size_t i = 0; i < out.n; i++)
+        clean[i] = clean[i] ? clean[i] : ' ';   /* a token may be any byte, a text ends at 0 */
     size_t kept = MIN(out.n, max - 1);
     if (kept < out.n)
         kept -= text_incomplete_tail(clean, kept);

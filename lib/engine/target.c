@@ -173,24 +173,13 @@ static void run_pass(struct target *target, struct gathered *all)
 
 /* ---- housekeeping ---- */
 
-static void remove_done(struct target_session *session)
-{
-    for (uint32_t i = 0; i < session->n_utterances;) {
-        struct utterance *u = session->utterances[i];
-        if (u->phase == PHASE_DONE)
-            session_remove_utterance(session, u->id);
-        else
-            i++;
-    }
-}
-
 /* Alive while work is owed: a silent target is a dead one. Returns when the next one is due. */
 static uint64_t keep_alive(struct target *target)
 {
     uint64_t next = UINT64_MAX;
     uint64_t now = clock_us(&target->engine->clock);
     for (struct target_session *s = target->sessions; s; s = s->next) {
-        remove_done(s);
+        session_remove_done(s);
         if (!s->open || s->dead || s->n_utterances == 0)
             continue;
         if (now >= s->alive_us + ALIVE_US) {

@@ -142,5 +142,6 @@ void session_fail_utterance(struct target_session *session, uint32_t utterance, 
 /* The utterance at work (the oldest that is not done), or NULL. */
 struct utterance *session_current(struct target_session *session);
 void session_remove_utterance(struct target_session *session, uint32_t id);
+void session_remove_done(struct target_session *session);
 
 #endif

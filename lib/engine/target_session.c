@@ -105,6 +105,17 @@ void session_remove_utterance(struct target_session *session, uint32_t id)
     }
 }
 
+void session_remove_done(struct target_session *session)
+{
+    for (uint32_t i = 0; i < session->n_utterances;) {
+        struct utterance *u = session->utterances[i];
+        if (u->phase == PHASE_DONE)
+            session_remove_utterance(session, u->id);
+        else
+            i++;
+    }
+}
+
 /* The utterance of that id, begun if it is new. *out stays NULL for one that is finished. */
 static enum status begin_utterance(struct target_session *session, uint32_t id,
                                    struct utterance **out, struct error *err)
@@ -320,8 +331,8 @@ static void receive_stats(const struct wire_stats *stats)
              (unsigned long long)stats->draft_decode_us);
 }
 
-enum status target_session_receive(struct target_session *session, const struct wire_frame *frame,
-                                   struct error *err)
+static enum status receive(struct target_session *session, const struct wire_frame *frame,
+                           struct error *err)
 {
     if (!session->open && frame->kind != WIRE_OPEN)
         return error_set(err, STATUS_INVALID, "the first frame of a session must be Open, not %s",
@@ -345,6 +356,14 @@ enum status target_session_receive(struct target_session *session, const struct 
         return error_set(err, STATUS_INVALID, "a %s frame from a client",
                          wire_kind_name(frame->kind));
     }
+}
+
+enum status target_session_receive(struct target_session *session, const struct wire_frame *frame,
+                                   struct error *err)
+{
+    enum status rc = receive(session, frame, err);
+    session_remove_done(session);           /* an empty utterance is over at once */
+    return rc;
 }
 
 /* ---- life ---- */

@@ -42,7 +42,8 @@ static void adopt_claim(struct target_session *session, struct utterance *u,
     u->start = resume->window_start;
     u->previous.n = MIN(resume->n_prompt, (uint32_t)WINDOW_PROMPT_MAX);
     memcpy(u->previous.tokens, resume->prompt, u->previous.n * sizeof(int32_t));
-    if (resume->language[0])
+    /* Before the first window is committed nothing is known of the language. */
+    if (u->window > 0 && session->language < 0 && resume->language[0])
         u->language =
             tokenizer_language_token(session->target->engine->tokenizer, resume->language);
     /* What the client saw decided is a proposal like any other, for attempt 0: decided anew. */
@@ -144,6 +145,7 @@ static struct rules rules_for(const struct target_session *session, const struct
     const struct engine *engine = session->target->engine;
     struct rules rules = rules_default(engine->description, engine->masks);
     rules.timestamps = session->ask.timestamps;
+    rules.max_initial_timestamp = WINDOW_FIRST_TIMESTAMP_MAX;
     rules.temperature = session->ask.temperature +
                         (float)u->n_attempts * session->limits.temperature_step;
     rules.seed = session->ask.seed;
@@ -247,7 +249,9 @@ void utterance_draft(struct target_session *session, struct utterance *u,
         u->stats.drafts_dropped++;
         return;
     }
-    if (!same_prefix(u, draft)) {
+    /* A delta adds to all of its base: one that keeps less is asked for whole. */
+    bool whole_base = draft->base == 0 || draft->n_base == u->draft.tree.n;
+    if (!same_prefix(u, draft) || !whole_base) {
         u->stats.drafts_dropped++;
         ask_full(session, u);
         return;
@@ -490,13 +494,15 @@ static void finish_window(struct target_session *session, struct utterance *u,
         cut.next_start = u->start + n_samples;
     else
         window_cut(model_of(session), &decoded, &cut);
-    window_prompt_update(&u->previous, &session->limits, was->temperature, cut.tokens,
-                         cut.n_tokens);
+    if (!skipped)                           /* silence neither adds to the prompt nor ends it */
+        window_prompt_update(&u->previous, &session->limits, was->temperature, cut.tokens,
+                             cut.n_tokens);
     send_final(session, u, &cut, was, skipped);
     u->window++;
     u->n_attempts = 0;
     u->start = cut.next_start;
     u->phase = PHASE_LISTEN;
+    u->times = (struct window_times){0};
     spec_draft_clear(&u->draft);
     clear_sources(u);
     audio_buffer_drop(&u->audio, u->start);
@@ -514,6 +520,16 @@ static void propose_again(struct utterance *u)
     spec_tree_from_chain(&u->draft.tree, SPEC_NODES_MAX, chain);
 }
 
+/* decoding.py measures the text without the white space around it. */
+static float text_ratio(const char *text, size_t n)
+{
+    static const char blanks[] = " \t\n\v\f\r";
+    size_t first = strspn(text, blanks);
+    while (n > first && strchr(blanks, text[n - 1]))
+        n--;
+    return window_compression_ratio(text + first, n - first);
+}
+
 static void judge(struct target_session *session, struct utterance *u)
 {
     char text[WIRE_TEXT_MAX];
@@ -524,7 +540,7 @@ static void judge(struct target_session *session, struct utterance *u)
         .temperature = attempt->rules.temperature,
         .mean_logprob = attempt_mean_logprob(attempt),
         .no_speech = attempt->no_speech,
-        .compression_ratio = window_compression_ratio(text, n),
+        .compression_ratio = text_ratio(text, n),
     };
     enum window_verdict verdict = window_judge(&session->limits, &was);
     if (verdict != WINDOW_RETRY) {

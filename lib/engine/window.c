@@ -77,7 +77,7 @@ static bool has_text(const struct model_description *model, const struct window_
 }
 
 /* transcribe.py clears a segment that is instantaneous or has no text: its tokens are not
- * committed. Times count from the window's start. */
+ * committed. Times count from the window's start; without the timestamp rules they may fall. */
 static void add_segment(const struct model_description *model, const struct window_decoded *decoded,
                         struct window_cut *out, struct window_segment segment)
 {
@@ -87,7 +87,8 @@ static void add_segment(const struct model_description *model, const struct wind
     memcpy(out->tokens + out->n_tokens, decoded->tokens + segment.first_token,
            segment.n_tokens * sizeof(int32_t));
     out->segments[out->n_segments++] = (struct window_segment){
-        .start = decoded->start + segment.start, .end = decoded->start + segment.end,
+        .start = decoded->start + segment.start,
+        .end = decoded->start + MAX(segment.start, segment.end),
         .first_token = out->n_tokens, .n_tokens = segment.n_tokens};
     out->n_tokens += segment.n_tokens;
 }

@@ -1,4 +1,4 @@
-/* Peers that send valid frames in a bad order or with bad claims: each side refuses, nobody falls. */
+/* Peers that send valid frames in a bad order or with bad claims are refused, and nobody falls. */
 #include "../support/loop.h"
 #include "../support/support.h"
 #include "../support/toy_engine.h"
@@ -153,6 +153,63 @@ static void the_last_claimable_position_leaves_room_for_a_window(void **state)
     victim_close(&victim);
 }
 
+static struct wire_frame draft_frame(uint32_t number, uint32_t base, uint32_t n_base)
+{
+    static struct wire_node nodes[2];
+    nodes[0] = (struct wire_node){.token = 3, .parent = (int32_t)n_base - 1, .confidence = 1.0f};
+    nodes[1] = (struct wire_node){.token = 4, .parent = (int32_t)n_base, .confidence = 1.0f};
+    struct wire_frame frame = {.kind = WIRE_DRAFT};
+    frame.u.draft = (struct wire_draft){.number = number, .base = base, .n_base = n_base,
+                                        .prefix_hash = wire_hash(NULL, 0), .n_nodes = 2,
+                                        .nodes = nodes};
+    return frame;
+}
+
+static void a_delta_that_keeps_less_than_its_base_is_asked_for_whole(void **state)
+{
+    (void)state;
+    struct victim victim;
+    struct error err;
+    struct wire_frame open = open_frame(NULL);
+    victim_open(&victim);
+    assert_ok(deliver(&victim, &open, &err), &err);
+    struct wire_frame frames[] = {draft_frame(1, 0, 0)};
+    assert_ok(deliver(&victim, &frames[0], &err), &err);
+    frames[0] = draft_frame(2, 1, 1);
+    assert_ok(deliver(&victim, &frames[0], &err), &err);
+    assert_int_equal(victim.n_sent[WIRE_NEED_FULL], 1);
+    frames[0] = draft_frame(3, 1, 2);
+    assert_ok(deliver(&victim, &frames[0], &err), &err);
+    assert_int_equal(victim.n_sent[WIRE_NEED_FULL], 1);
+    victim_close(&victim);
+}
+
+static void empty_utterances_are_over_at_once_and_hold_nobody_up(void **state)
+{
+    (void)state;
+    struct victim victim;
+    struct error err;
+    struct wire_frame open = open_frame(NULL), end = {.kind = WIRE_END_OF_UTTERANCE};
+    victim_open(&victim);
+    assert_ok(deliver(&victim, &open, &err), &err);
+    for (uint32_t i = 0; i < 3 * WIRE_UTTERANCES_MAX; i++) {
+        end.u.end_of_utterance.utterance = i;
+        assert_ok(deliver(&victim, &end, &err), &err);
+        assert_int_equal(victim.n_sent[WIRE_UTTERANCE_FINAL], i + 1);
+        assert_false(target_session_busy(victim.session));
+    }
+    victim_close(&victim);
+}
+
+static void a_text_holds_no_zero_byte(void **state)
+{
+    (void)state;
+    int32_t tokens[] = {'a', 0, 'b'};
+    char text[16];
+    assert_int_equal(engine_text(&target.engine, tokens, 3, text, sizeof(text)), 3);
+    assert_string_equal(text, "a b");
+}
+
 /* ---- giving up ---- */
 
 /* Cancels the first utterance when the encoder has begun its window; the second must not notice. */
@@ -189,6 +246,9 @@ int main(void)
         cmocka_unit_test(an_utterance_given_up_in_the_encoder_does_not_leak_into_the_next),
         cmocka_unit_test(a_claimed_prompt_outside_the_vocabulary_is_refused),
         cmocka_unit_test(the_last_claimable_position_leaves_room_for_a_window),
+        cmocka_unit_test(a_delta_that_keeps_less_than_its_base_is_asked_for_whole),
+        cmocka_unit_test(empty_utterances_are_over_at_once_and_hold_nobody_up),
+        cmocka_unit_test(a_text_holds_no_zero_byte),
     };
     return cmocka_run_group_tests(tests, open_engines, close_engines);
 }

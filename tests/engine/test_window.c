@@ -44,6 +44,17 @@ static void a_segment_of_blanks_is_dropped(void **state)
     assert_int_equal(out.n_tokens, 3);
 }
 
+static void a_segment_never_ends_before_it_starts(void **state)
+{
+    (void)state;
+    struct window_cut out;
+    const int32_t tokens[] = {TB, TEXT, TB + 90, TB + 50, 8, TB + 20};
+    cut(tokens, 6, 1000, WINDOW_SAMPLES, &out);
+    assert_int_equal(out.n_segments, 2);
+    assert_int_equal(out.segments[1].start, 1000 + 50 * S);
+    assert_int_equal(out.segments[1].end, 1000 + 50 * S);
+}
+
 static void text_without_timestamps_is_one_segment(void **state)
 {
     (void)state;
@@ -230,6 +241,7 @@ static void buffer_slides_skips_what_it_has_and_refuses_gaps(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_segment_never_ends_before_it_starts),
         cmocka_unit_test(text_without_timestamps_is_one_segment),
         cmocka_unit_test(a_closed_last_segment_ends_the_window),
         cmocka_unit_test(an_open_last_segment_is_decoded_again),
