@@ -1,9 +1,11 @@
 /* cpu.c: the five verbs on this machine's processors. */
-#include "backend/cpu/cpu_int.h"
+#include "backend/cpu/cpu.h"
 
 #include <cblas.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#include "backend/cpu/cpu_int.h"
 
 enum { THREADS_DEFAULT_MAX = 16 };
 

@@ -105,6 +105,7 @@ struct encoder_worker {
     float *hidden;              /* [rows][ENCODER_CHUNK] */
     float *sum;                 /* [rows][n_state] */
     float *scores;              /* [ENCODER_QUERIES][positions], over the three above */
+    void *x8, *hidden8;         /* q8_0 weights: a layer's input, the hidden units, in 8 bits */
     float *blas;                /* encoder_blas only: weights row-major, then products */
 };
 
@@ -159,6 +160,16 @@ struct project {
 
 void project_run(const struct cpu_backend *backend, const struct encoder_worker *worker,
                  const struct project *job);
+
+/* Inputs [k_from, k_to) of a block of rows into 8-bit rows of the layer's whole width. */
+void project_quantise(const struct cpu_backend *backend, const struct project *job, void *x8);
+
+/* The same from 8-bit rows that hold all inputs of a q8_0 layer: integer sums, a third of the time
+ * where the processor has VNNI, the same bits where it has not. */
+void project_q8(const struct cpu_backend *backend, const struct project *job, void *x8);
+
+/* Are the layer's weights and inputs multiplied as 8-bit integers? */
+bool project_is_q8(const struct cpu_backend *backend, const struct projection *p);
 
 /* The same through OpenBLAS, one thread. Floats of scratch that it needs. */
 void project_blas(const struct encoder_worker *worker, const struct kernels *kernels,

@@ -164,6 +164,29 @@ static void pack_keys(const struct encoder *e, const struct stack_description *s
     }
 }
 
+/* Values of a block of rows into panels of 16 columns, [column/16][position][16]: the right-hand
+ * side of the weighted sum. */
+static void run_values(struct cpu_backend *backend, const struct encoder_worker *w,
+                       struct rows rows, const struct projection *p)
+{
+    const struct encoder *e = &backend->encoder;
+    size_t panel_floats = (size_t)round_panel(e->n_positions) * PANEL;
+    float *to = e->v + (size_t)rows.first * PANEL;
+    struct project v = whole(p, rows.n, w->normed, to);
+    if (!project_is_q8(backend, p)) {
+        v.c_row = PANEL;
+        v.c_panel = panel_floats;
+        project_run(backend, w, &v);
+        return;
+    }
+    v.c = w->sum;
+    project_run(backend, w, &v);
+    for (size_t r = 0; r < rows.n; r++)
+        for (size_t panel = 0; panel < v.panel_to; panel++)
+            memcpy(to + panel * panel_floats + r * PANEL, w->sum + r * v.c_row + panel * PANEL,
+                   PANEL * sizeof(float));
+}
+
 static void run_qkv(struct cpu_backend *backend, const struct encoder_worker *w, struct rows rows)
 {
     const struct encoder *e = &backend->encoder;
@@ -178,10 +201,7 @@ static void run_qkv(struct cpu_backend *backend, const struct encoder_worker *w,
     struct project k = whole(&a->k, rows.n, w->normed, w->sum);
     project_run(backend, w, &k);
     pack_keys(e, s, rows, w->sum);
-    struct project v = whole(&a->v, rows.n, w->normed, e->v + (size_t)rows.first * PANEL);
-    v.c_row = PANEL;
-    v.c_panel = (size_t)round_panel(e->n_positions) * PANEL;
-    project_run(backend, w, &v);
+    run_values(backend, w, rows, &a->v);
 }
 
 /* One head, one block of queries; the result takes the place of the queries. */
@@ -244,7 +264,14 @@ static void run_feed(struct cpu_backend *backend, const struct encoder_worker *w
         down.a_stride = ENCODER_CHUNK;
         down.resume = from > 0;
         down.bias = to == s->n_ff;
-        project_run(backend, w, &down);
+        if (!project_is_q8(backend, &l->down))
+            project_run(backend, w, &down);
+        else
+            project_quantise(backend, &down, w->hidden8);
+    }
+    if (project_is_q8(backend, &l->down)) {
+        struct project down = whole(&l->down, rows.n, NULL, w->sum);
+        project_q8(backend, &down, w->hidden8);
     }
     backend->kernels->add(x, w->sum, n);
 }
@@ -402,6 +429,11 @@ static void lay_out(struct cpu_backend *backend, struct carve *carve)
         if (scores > there)
             (void)carve_take(carve, scores - there);
         w->scores = w->normed;
+        w->x8 = w->hidden8 = NULL;
+        if (m->encoder.n_layers > 0 && project_is_q8(backend, &backend->weights.encoder[0].up)) {
+            w->x8 = carve_take(carve, q8_rows_bytes(ENCODER_ROWS, width));
+            w->hidden8 = carve_take(carve, q8_rows_bytes(ENCODER_ROWS, s->n_ff));
+        }
         w->blas = backend->encoder_blas
                       ? carve_take(carve, project_blas_floats((uint32_t)k_max) * sizeof(float))
                       : NULL;

@@ -1,8 +1,9 @@
 /* project.c: the encoder's linear layers on a block of rows.
  *
- * Weights stay as they are in memory (half precision or 8 bits); a panel of 16 outputs is turned
- * into float32 in the thread's own scratch just before the product reads it, once per block of
- * rows: 1 % of the block's time at 126 rows, and no float32 copy of the model.
+ * Half precision: weights stay as they are in memory; a panel of 16 outputs is turned into float32
+ * in the thread's own scratch just before the product reads it, once per block of rows: 1 % of the
+ * block's time at 126 rows, and no float32 copy of the model.
+ * 8 bits: as in the decoder, inputs are quantised and integers multiplied (kernels.h).
  */
 #include <cblas.h>
 #include <string.h>
@@ -45,8 +46,8 @@ const float *panel_as_f32(const struct kernels *kernels, const struct matrix *w,
     return NULL;
 }
 
-/* Asks for the next panels while the product of these runs: each block of rows reads all weights once,
- * and from the shared cache or memory that would cost 4 % of the encoder's time. */
+/* Asks for the next panels while the product of these runs: each block of rows reads all weights
+ * once, and from the shared cache or memory that would cost 4 % of the encoder's time. */
 static void prefetch_panels(const struct matrix *w, uint32_t panel, uint32_t n)
 {
     enum { LINE = 64 };
@@ -56,11 +57,50 @@ static void prefetch_panels(const struct matrix *w, uint32_t panel, uint32_t n)
         __builtin_prefetch(from + at, 0, 2);
 }
 
+bool project_is_q8(const struct cpu_backend *backend, const struct projection *p)
+{
+    return p->w.type == WEIGHT_Q8_0 && !backend->encoder_blas;
+}
+
+void project_quantise(const struct cpu_backend *backend, const struct project *job, void *x8)
+{
+    size_t width = job->p->w.n_in;
+    struct q8_rows rows = q8_rows_at(x8, job->n_rows, width);
+    for (size_t r = 0; r < job->n_rows; r++) {
+        size_t at = r * width + job->k_from;
+        struct q8_rows to = {.q = rows.q + at, .scale = rows.scale + at / Q8_BLOCK,
+                             .offset = rows.offset + at / Q8_BLOCK};
+        backend->kernels->quantise(to, job->a + r * job->a_stride, job->k_to - job->k_from);
+    }
+}
+
+void project_q8(const struct cpu_backend *backend, const struct project *job, void *x8)
+{
+    const struct projection *p = job->p;
+    struct matrix part = p->w;              /* the outputs that are asked for */
+    size_t panel_bytes = matrix_panel_bytes(p->w.type, p->w.n_in);
+    uint32_t n_panels = job->panel_to - job->panel_from;
+    part.data = (uint8_t *)part.data + job->panel_from * panel_bytes;
+    part.n_out = MIN(p->w.n_out - job->panel_from * PANEL, n_panels * PANEL);
+    struct linear linear = {
+        .w = &part, .bias = p->bias ? p->bias + job->panel_from * PANEL : NULL,
+        .n_rows = job->n_rows, .xq = q8_rows_at(x8, job->n_rows, p->w.n_in),
+        .y = job->c, .y_stride = job->c_row,
+    };
+    backend->kernels->linear(&linear, 0, n_panels);
+}
+
 void project_run(const struct cpu_backend *backend, const struct encoder_worker *worker,
                  const struct project *job)
 {
     if (backend->encoder_blas) {
         project_blas(worker, backend->kernels, job);
+        return;
+    }
+    if (project_is_q8(backend, job->p)) {
+        SA_ASSERT(job->c_panel == PANEL && job->k_from == 0 && job->k_to == job->p->w.n_in);
+        project_quantise(backend, job, worker->x8);
+        project_q8(backend, job, worker->x8);
         return;
     }
     const struct projection *p = job->p;
