@@ -20,6 +20,7 @@ struct client_utterance {
     bool ended;
     uint64_t sent;                          /* next sample to send */
     bool end_sent;
+    bool announced;                         /* the target has heard of it on this stream */
     uint32_t window, attempt;
     uint64_t start;                         /* first sample of the present window */
     uint32_t n_decided;
@@ -157,7 +158,7 @@ enum status client_set_vocabulary(struct client *client, const struct tokenizer 
     enum status rc = STATUS_OK;
     for (uint32_t i = 0; i < DRAFTERS && client->drafters[i] && rc == STATUS_OK; i++)
         rc = drafter_set_target(client->drafters[i], vocabulary, err);
-    client->has_vocabulary = rc == STATUS_OK;
+    client->has_vocabulary = rc == STATUS_OK && vocabulary;
     return rc;
 }
 
@@ -200,6 +201,7 @@ void client_connected(struct client *client, struct client_sink sink)
         fill_resume(u, &resume[i]);
         u->sent = u->start;
         u->end_sent = false;
+        u->announced = true;
         /* The new stream decides this window anew, draft and all. */
         u->n_decided = 0;
         u->attempt = 0;
@@ -250,6 +252,7 @@ static bool send_draft(struct client *client, struct client_utterance *u)
         .complete = proposal->complete, .n_nodes = proposal->n_nodes,
         .nodes = (struct wire_node *)proposal->nodes};
     send_frame(client, &frame);
+    u->announced = true;
     u->draft_version = version;
     u->draft_nodes = proposal->n_trunk;
     return true;
@@ -276,6 +279,7 @@ static enum status send_chunk(struct client *client, struct client_utterance *u,
         audio->n_bytes = (uint32_t)(n * sizeof(int16_t));
     }
     send_frame(client, &frame);
+    u->announced = true;
     if (client->connected)
         u->sent += n;
     return STATUS_OK;
@@ -287,6 +291,7 @@ static void send_end(struct client *client, struct client_utterance *u)
     frame.u.end_of_utterance.utterance = u->id;
     frame.u.end_of_utterance.n_samples = u->audio.end;
     send_frame(client, &frame);
+    u->announced = true;
     u->end_sent = true;
 }
 
@@ -423,6 +428,14 @@ uint32_t client_n_open(const struct client *client)
     return client->n_utterances;
 }
 
+bool client_expects(const struct client *client)
+{
+    for (uint32_t i = 0; i < client->n_utterances; i++)
+        if (client->utterances[i]->announced)
+            return true;
+    return false;
+}
+
 bool client_look(const struct client *client, uint32_t utterance, struct client_view *view)
 {
     const struct client_utterance *u = find(client, utterance);
@@ -451,6 +464,11 @@ static enum status receive_opened(struct client *client, const struct wire_opene
     if (opened->version < WIRE_VERSION_MIN || opened->version > WIRE_VERSION_MAX)
         return error_set(err, STATUS_UNSUPPORTED, "the target speaks protocol version %u",
                          opened->version);
+    if (client->opened)
+        return error_set(err, STATUS_CORRUPT, "the target opened the session twice");
+    if (opened->audio_credit < CREDIT_BYTES)
+        return error_set(err, STATUS_CORRUPT, "the target has room for %u bytes of audio, less "
+                         "than a window of %d", opened->audio_credit, CREDIT_BYTES);
     client->opened = true;
     client->credit_samples = opened->audio_credit / (uint32_t)sizeof(int16_t);
     for (uint32_t i = 0; i < opened->n_next; i++) {
@@ -495,8 +513,10 @@ static enum status receive_window_final(struct client *client,
     struct client_utterance *u = find(client, final->utterance);
     if (!u || final->window < u->window)
         return STATUS_OK;                   /* committed before a reconnect */
+    /* Times may point behind the audio, but only where it has ended. */
+    uint64_t end = u->audio.end + (u->ended ? WINDOW_SAMPLES : 0);
     if (final->window > u->window || final->window_start != u->start ||
-        final->next_start <= u->start || final->next_start > u->audio.end + WINDOW_SAMPLES ||
+        final->next_start <= u->start || final->next_start > end ||
         wire_hash(final->tokens, final->n_tokens) != final->digest)
         return error_set(err, STATUS_CORRUPT, "the target's window %u does not fit the audio sent",
                          final->window);
@@ -525,11 +545,17 @@ static void send_stats(struct client *client, const struct client_utterance *u)
     send_frame(client, &frame);
 }
 
-static void receive_utterance_final(struct client *client, uint32_t id)
+static enum status receive_utterance_final(struct client *client,
+                                           const struct wire_utterance_final *final,
+                                           struct error *err)
 {
+    uint32_t id = final->utterance;
     struct client_utterance *u = find(client, id);
     if (!u)
-        return;
+        return STATUS_OK;
+    if (!u->end_sent || final->n_windows != u->window)
+        return error_set(err, STATUS_CORRUPT, "the target ended utterance %u behind window %u of %u",
+                         id, final->n_windows, u->window);
     return_drafter(client, u);
     if (client->options.rules.use_drafts)
         send_stats(client, u);
@@ -537,6 +563,7 @@ static void receive_utterance_final(struct client *client, uint32_t id)
     remove_utterance(client, u);
     if (client->events.utterance_final)
         client->events.utterance_final(client->events.context, id, &stats);
+    return STATUS_OK;
 }
 
 static enum status receive_error(struct client *client, const struct wire_error *error,
@@ -564,8 +591,7 @@ enum status client_receive(struct client *client, const struct wire_frame *frame
     case WIRE_WINDOW_FINAL:
         return receive_window_final(client, &frame->u.window_final, err);
     case WIRE_UTTERANCE_FINAL:
-        receive_utterance_final(client, frame->u.utterance_final.utterance);
-        return STATUS_OK;
+        return receive_utterance_final(client, &frame->u.utterance_final, err);
     case WIRE_NEED_FULL: {
         struct client_utterance *u = find(client, frame->u.need_full.utterance);
         if (u)

@@ -68,7 +68,8 @@ void client_connected(struct client *client, struct client_sink sink);
 void client_disconnected(struct client *client);
 bool client_is_connected(const struct client *client);
 
-/* The target's vocabulary, borrowed: from now on drafts are sent. */
+/* The target's vocabulary, borrowed: from now on drafts are sent; NULL: no longer (call it before
+ * that vocabulary goes). */
 MUST_CHECK enum status client_set_vocabulary(struct client *client,
                                              const struct tokenizer *vocabulary,
                                              struct error *err);
@@ -94,6 +95,9 @@ void client_cancel(struct client *client, uint32_t utterance);
 
 /* Utterances that are begun and not final. */
 uint32_t client_n_open(const struct client *client);
+
+/* Does the target know of an unfinished utterance? Then it gives signs of life. */
+bool client_expects(const struct client *client);
 
 /* ---- work ---- */
 

@@ -212,6 +212,14 @@ static void add_seconds(struct drafter *drafter)
 
 /* ---- proposal ---- */
 
+/* Nothing follows what the proposal has, were it nothing at all: the target need not wait for it. */
+static void complete_proposal(struct drafter *drafter)
+{
+    drafter->phase = DRAFTER_COMPLETE;
+    drafter->proposal.complete = true;
+    drafter->version++;
+}
+
 /* Draft ids behind the forced ones -> target ids behind the decided ones. */
 static enum status map_proposal(struct drafter *drafter, bool complete, struct error *err)
 {
@@ -229,6 +237,10 @@ static enum status map_proposal(struct drafter *drafter, bool complete, struct e
                               .pieces = drafted, .n_pieces = n, .complete = complete};
     struct map_pieces out = {.pieces = mapped, .max = ARRAY_LEN(mapped)};
     enum status rc = text_map_to_target(drafter->map, &draft, &out, err);
+    if (rc == STATUS_EXHAUSTED) {           /* too long in the target's tokens */
+        complete_proposal(drafter);
+        return STATUS_OK;
+    }
     if (rc != STATUS_OK)
         return rc;
     struct drafter_proposal *proposal = &drafter->proposal;
@@ -247,14 +259,37 @@ static enum status map_proposal(struct drafter *drafter, bool complete, struct e
     return STATUS_OK;
 }
 
+static bool has_begun(const struct drafter *drafter)
+{
+    return drafter->phase == DRAFTER_DRAFT || drafter->phase == DRAFTER_COMPLETE;
+}
+
+/* Decided ids of another vocabulary, or ones that could not be mapped yet, say nothing about this
+ * draft: it starts from the beginning of the window, and the target walks along what it decided. */
+static void forget_decided(struct drafter *drafter)
+{
+    drafter->proposal = (struct drafter_proposal){0};
+    if (drafter->n_decided == 0)
+        return;
+    drafter->n_decided = 0;
+    drafter->n_forced = 0;
+    if (has_begun(drafter)) {
+        attempt_follow(&drafter->attempt, drafter->decided, 0);
+        drafter->phase = DRAFTER_DRAFT;
+    }
+}
+
 enum status drafter_set_target(struct drafter *drafter, const struct tokenizer *target,
                                struct error *err)
 {
     text_map_free(&drafter->map);
     drafter->target = target;
+    forget_decided(drafter);
+    if (!target)
+        return STATUS_OK;
     enum status rc =
         text_map_new(drafter->engine->tokenizer, target, 2 * WIRE_TOKENS_MAX, &drafter->map, err);
-    if (rc == STATUS_OK && (drafter->phase == DRAFTER_DRAFT || drafter->phase == DRAFTER_COMPLETE))
+    if (rc == STATUS_OK && has_begun(drafter))
         rc = map_proposal(drafter, drafter->phase == DRAFTER_COMPLETE, err);
     return rc;
 }
@@ -293,16 +328,19 @@ enum status drafter_follow(struct drafter *drafter, const int32_t *decided, uint
     drafter->proposal.n_trunk = 0;
     drafter->proposal.n_prefix = n_decided;
     drafter->proposal.complete = false;
-    if ((drafter->phase != DRAFTER_DRAFT && drafter->phase != DRAFTER_COMPLETE) || !drafter->map)
+    if (!has_begun(drafter) || !drafter->map)
         return STATUS_OK;                   /* the encoder is not through: the draft begins there */
     int32_t ids[WINDOW_TOKENS_MAX];
     struct token_list forced = {.ids = ids, .max = ARRAY_LEN(ids)};
     enum status rc = text_map_to_draft(drafter->map, decided, n_decided, &forced, err);
-    if (rc != STATUS_OK)
+    if (rc != STATUS_OK && rc != STATUS_EXHAUSTED)
         return rc;
-    attempt_follow(&drafter->attempt, forced.ids, forced.n);
-    drafter->n_forced = forced.n;
-    drafter->phase = drafter->attempt.ended ? DRAFTER_COMPLETE : DRAFTER_DRAFT;
+    if (rc == STATUS_OK)
+        attempt_follow(&drafter->attempt, forced.ids, forced.n);
+    drafter->n_forced = drafter->attempt.n_decided;
+    drafter->phase = DRAFTER_DRAFT;
+    if (rc == STATUS_EXHAUSTED || drafter->attempt.ended)
+        complete_proposal(drafter);         /* longer than this model's context: no draft */
     return STATUS_OK;
 }
 

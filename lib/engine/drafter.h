@@ -44,8 +44,8 @@ struct drafter;
 MUST_CHECK enum status drafter_new(struct engine *engine, const struct drafter_options *options,
                                    struct drafter **out, struct error *err);
 
-/* The vocabulary of the proposals, borrowed. Before it is known the model drafts already, but there
- * is no proposal yet. */
+/* The vocabulary of the proposals, borrowed; NULL: none any more. While it is not known the model
+ * drafts, but there is no proposal. */
 MUST_CHECK enum status drafter_set_target(struct drafter *drafter, const struct tokenizer *target,
                                           struct error *err);
 void drafter_free(struct drafter **drafter);

@@ -240,6 +240,159 @@ static void an_utterance_given_up_in_the_encoder_does_not_leak_into_the_next(voi
     free(second);
 }
 
+/* ---- a hostile target ---- */
+
+static bool drop_frame(void *context, const struct wire_frame *frame)
+{
+    (void)context;
+    (void)frame;
+    return true;
+}
+
+static size_t nothing_queued(void *context)
+{
+    (void)context;
+    return 0;
+}
+
+/* A client with an utterance of five seconds, all of it sent. */
+static struct client *new_client(void)
+{
+    struct client_options options = options_for(false);
+    struct client_events events = {0};
+    struct client *client;
+    struct error err;
+    bool worked;
+    int16_t *samples = speech(3, 5 * SECOND);
+    struct client_sink sink = {.send = drop_frame, .queued = nothing_queued};
+    assert_ok(client_new(NULL, &options, &events, &client, &err), &err);
+    client_connected(client, sink);
+    (void)client_begin(client);
+    assert_false(client_expects(client));   /* the target has not heard of it */
+    assert_ok(client_audio(client, samples, 5 * SECOND, &err), &err);
+    client_end(client);
+    assert_ok(client_step(client, &worked, &err), &err);
+    assert_true(client_expects(client));
+    free(samples);
+    return client;
+}
+
+static void expect_corrupt(struct client **client, const struct wire_frame *frame)
+{
+    struct error err;
+    assert_int_equal(client_receive(*client, frame, &err), STATUS_CORRUPT);
+    assert_true(strlen(err.text) > 20);
+    client_free(client);
+}
+
+static void a_target_that_ends_an_utterance_too_early_is_refused(void **state)
+{
+    (void)state;
+    struct client *client = new_client();
+    struct wire_frame frame = {.kind = WIRE_UTTERANCE_FINAL, .u.utterance_final.n_windows = 1};
+    expect_corrupt(&client, &frame);
+}
+
+static void a_target_that_opens_twice_or_without_room_is_refused(void **state)
+{
+    (void)state;
+    struct error err;
+    struct client *client = new_client();
+    struct wire_frame opened = {.kind = WIRE_OPENED,
+                                .u.opened = {.version = 1, .audio_credit = 960000}};
+    assert_ok(client_receive(client, &opened, &err), &err);
+    expect_corrupt(&client, &opened);
+    client = new_client();
+    opened.u.opened.audio_credit--;
+    expect_corrupt(&client, &opened);
+}
+
+static void a_target_that_runs_ahead_of_the_audio_is_refused(void **state)
+{
+    (void)state;
+    struct error err;
+    struct client *client = new_client();
+    struct wire_frame frame = {.kind = WIRE_WINDOW_FINAL};
+    char text[] = "";
+    frame.u.window_final = (struct wire_window_final){
+        .next_start = 5 * SECOND + 320, .text = text, .digest = wire_hash(NULL, 0)};
+    assert_ok(client_receive(client, &frame, &err), &err);  /* it has ended: a time may */
+    struct wire_frame end = {.kind = WIRE_UTTERANCE_FINAL, .u.utterance_final.n_windows = 1};
+    assert_ok(client_receive(client, &end, &err), &err);
+    (void)client_begin(client);             /* this one has not */
+    frame.u.window_final.utterance = 1;
+    frame.u.window_final.next_start = 320;
+    expect_corrupt(&client, &frame);
+}
+
+/* ---- vocabularies ---- */
+
+static void step_to_the_end(struct drafter *drafter)
+{
+    struct error err;
+    bool worked = true;
+    for (uint32_t i = 0; i < 10000 && worked; i++)
+        assert_ok(drafter_step(drafter, &worked, &err), &err);
+    assert_false(worked);
+}
+
+static void a_drafter_survives_the_loss_of_its_vocabulary(void **state)
+{
+    (void)state;
+    struct error err;
+    struct drafter *drafter;
+    struct tokenizer *vocabulary;
+    struct drafter_options options = {.language = "en", .silence_ms = 1000};
+    int16_t *samples = speech(4, 5 * SECOND);
+    const int32_t decided[] = {300, 301};
+    uint32_t version, before;
+    assert_ok(drafter_new(&draft.engine, &options, &drafter, &err), &err);
+    toy_tokenizer(&draft.description, 2, &vocabulary);
+    assert_ok(drafter_set_target(drafter, vocabulary, &err), &err);
+    drafter_begin(drafter, samples, 5 * SECOND);
+    step_to_the_end(drafter);
+    assert_ok(drafter_follow(drafter, decided, 2, &err), &err);
+    assert_ok(drafter_set_target(drafter, NULL, &err), &err);
+    tokenizer_free(&vocabulary);
+    step_to_the_end(drafter);
+    assert_int_equal(drafter_proposal(drafter, &before)->n_nodes, 0);
+    assert_ok(drafter_set_target(drafter, draft.engine.tokenizer, &err), &err);
+    const struct drafter_proposal *proposal = drafter_proposal(drafter, &version);
+    assert_true(proposal->n_trunk > 0 && proposal->complete && proposal->n_prefix == 0);
+    assert_int_not_equal(version, before);
+    drafter_free(&drafter);
+    free(samples);
+}
+
+static void text_that_the_draft_model_cannot_follow_ends_the_draft_only(void **state)
+{
+    (void)state;
+    struct error err;
+    struct drafter *drafter;
+    struct tokenizer *vocabulary;
+    struct drafter_options options = {.language = "en", .silence_ms = 1000};
+    int16_t *samples = speech(4, 5 * SECOND);
+    int32_t decided[200];                   /* words of five bytes each, a token a byte */
+    uint32_t version, before;
+    for (uint32_t i = 0; i < ARRAY_LEN(decided); i++)
+        decided[i] = 256 + (int32_t)i;
+    assert_ok(drafter_new(&draft.engine, &options, &drafter, &err), &err);
+    toy_tokenizer(&draft.description, 2, &vocabulary);
+    assert_ok(drafter_set_target(drafter, vocabulary, &err), &err);
+    drafter_begin(drafter, samples, 5 * SECOND);
+    step_to_the_end(drafter);
+    (void)drafter_proposal(drafter, &before);
+    assert_ok(drafter_follow(drafter, decided, ARRAY_LEN(decided), &err), &err);
+    assert_false(drafter_busy(drafter));
+    const struct drafter_proposal *proposal = drafter_proposal(drafter, &version);
+    assert_int_not_equal(version, before);  /* said once, so that nobody waits for it */
+    assert_true(proposal->complete && proposal->n_nodes == 0);
+    assert_int_equal(drafter_follow(drafter, (const int32_t[]){100000}, 1, &err), STATUS_INVALID);
+    drafter_free(&drafter);
+    tokenizer_free(&vocabulary);
+    free(samples);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +402,11 @@ int main(void)
         cmocka_unit_test(a_delta_that_keeps_less_than_its_base_is_asked_for_whole),
         cmocka_unit_test(empty_utterances_are_over_at_once_and_hold_nobody_up),
         cmocka_unit_test(a_text_holds_no_zero_byte),
+        cmocka_unit_test(a_target_that_ends_an_utterance_too_early_is_refused),
+        cmocka_unit_test(a_target_that_opens_twice_or_without_room_is_refused),
+        cmocka_unit_test(a_target_that_runs_ahead_of_the_audio_is_refused),
+        cmocka_unit_test(a_drafter_survives_the_loss_of_its_vocabulary),
+        cmocka_unit_test(text_that_the_draft_model_cannot_follow_ends_the_draft_only),
     };
     return cmocka_run_group_tests(tests, open_engines, close_engines);
 }

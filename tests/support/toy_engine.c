@@ -6,8 +6,8 @@
 
 #include "support.h"
 
-/* A byte-level vocabulary for the toy: 256 bytes, 200 words, special tokens. */
-static void make_tokenizer(const struct model_description *description, struct tokenizer **out)
+void toy_tokenizer(const struct model_description *description, uint64_t hash,
+                   struct tokenizer **out)
 {
     struct error err;
     uint32_t n = description->n_vocab;
@@ -28,7 +28,7 @@ static void make_tokenizer(const struct model_description *description, struct t
                                       .special = description->special,
                                       .n_languages = description->n_languages,
                                       .languages = (const char(*)[4])description->languages,
-                                      .hash = 1};
+                                      .hash = hash};
     assert_ok(tokenizer_new(&source, out, &err), &err);
     free(offsets);
     free(bytes);
@@ -45,7 +45,7 @@ void toy_engine_open(struct toy_engine *toy, uint64_t seed, float mistakes)
     assert_ok(toy_backend_new(&toy->description, &options, &toy->engine.backend, &err), &err);
     assert_ok(rules_masks_new(&toy->description, &toy->engine.masks, &err), &err);
     assert_ok(mel_new(toy->description.n_mels, &toy->engine.mel, &err), &err);
-    make_tokenizer(&toy->description, &toy->engine.tokenizer);
+    toy_tokenizer(&toy->description, 1, &toy->engine.tokenizer);
 }
 
 void toy_engine_close(struct toy_engine *toy)
