@@ -38,6 +38,14 @@ struct job *run_begin_job(struct run *run, const char *name, double offset_s)
     return NULL;
 }
 
+bool run_can_begin(const struct run *run)
+{
+    bool place = false;                     /* a job that failed may wait for an older one */
+    for (uint32_t i = 0; i < WIRE_UTTERANCES_MAX; i++)
+        place |= !run->jobs[i].used;
+    return place && !run->draining && client_can_begin(run->client);
+}
+
 static struct job *find_job(struct run *run, uint32_t utterance)
 {
     for (uint32_t i = 0; i < WIRE_UTTERANCES_MAX; i++)
@@ -70,38 +78,46 @@ static void deliver(struct run *run)
 
 /* ---- what the client tells ---- */
 
-/* The target has shown that it does its work: the next failure begins a new account. To answer is not
- * enough: a target may break down at this very utterance, again and again. */
+/* The target has shown that it does its work: the next failure begins a new account. To answer is
+ * not enough: a target may break down at this very utterance, again and again. */
 static void forgive(struct run *run)
 {
     run->n_failures = 0;
     run->down_us = 0;
 }
 
+/* The vocabulary that the drafts need: from the draft model, the cache, or the target. */
+static void find_vocabulary(struct run *run, uint64_t hash)
+{
+    enum status rc = STATUS_OK;
+    bool own = tokenizer_hash(run->engine->tokenizer) == hash;
+    if (run->vocabulary_hash == hash && (own || run->vocabulary))
+        return;
+    rc = client_set_vocabulary(run->client, NULL, &run->fatal);
+    tokenizer_free(&run->vocabulary);       /* nobody drafts in it any more */
+    run->vocabulary_hash = hash;
+    if (!own)
+        vocabulary_from_cache(hash, &run->vocabulary);
+    if (own || run->vocabulary)
+        rc = client_set_vocabulary(run->client, own ? run->engine->tokenizer : run->vocabulary,
+                                   &run->fatal);
+    else
+        link_ask_vocabulary(run->link, hash);
+    if (rc == STATUS_OK)
+        error_clear(&run->fatal);
+}
+
 static void on_opened(void *context, const struct wire_opened *opened)
 {
     struct run *run = context;
-    enum status rc = STATUS_OK;
+    run->opened = true;
     if (run->down_since_us)
         run->down_us += clock_us(&run->clock) - run->down_since_us;
     run->down_since_us = 0;
     if (client_n_open(run->client) == 0)
         forgive(run);
-    if (!run->engine || run->vocabulary_hash == opened->vocabulary_hash)
-        return;
-    run->vocabulary_hash = opened->vocabulary_hash;
-    tokenizer_free(&run->vocabulary);
-    if (tokenizer_hash(run->engine->tokenizer) == opened->vocabulary_hash) {
-        rc = client_set_vocabulary(run->client, run->engine->tokenizer, &run->fatal);
-    } else {
-        vocabulary_from_cache(opened->vocabulary_hash, &run->vocabulary);
-        if (run->vocabulary)
-            rc = client_set_vocabulary(run->client, run->vocabulary, &run->fatal);
-        else
-            link_ask_vocabulary(run->link, opened->vocabulary_hash);
-    }
-    if (rc == STATUS_OK)
-        error_clear(&run->fatal);
+    if (run->engine)
+        find_vocabulary(run, opened->vocabulary_hash);
 }
 
 static void on_window_final(void *context, const struct wire_window_final *final)
@@ -140,6 +156,7 @@ static void on_failed(void *context, const struct wire_error *error)
 static void on_drain(void *context, uint32_t grace_ms)
 {
     struct run *run = context;
+    run->draining = true;                   /* what is open goes on; what is new goes elsewhere */
     log_line(LOG_DEBUG, "%s shuts down within %u ms", link_target(run->link), grace_ms);
 }
 
@@ -165,24 +182,26 @@ static bool is_final(enum status code)
 static enum status link_failed(struct run *run, const struct error *why, struct error *err)
 {
     uint64_t now = clock_us(&run->clock);
-    bool was_up = run->link_up;
+    bool was_open = run->opened;            /* else it is refused or not there */
     client_disconnected(run->client);
     link_disconnect(run->link);
     run->link_up = false;
+    run->opened = false;
+    run->draining = false;
     run->open_sent = false;
     run->last_error = *why;
     if (is_final(why->code))
         return error_set(err, why->code, "%s: %s", link_target(run->link), why->text);
     if (run->down_since_us == 0)
         run->down_since_us = now;
-    if (was_up) {
+    if (was_open) {
         log_line(LOG_WARN, "%s: %s; connecting again", link_target(run->link), why->text);
         for (uint32_t i = 0; i < WIRE_UTTERANCES_MAX; i++)
             if (run->jobs[i].used)
                 run->jobs[i].transcript.stats.resumes++;
     }
     uint64_t pause = (uint64_t)RETRY_MIN_US << MIN(run->n_failures, 5u);
-    bool first = was_up && run->n_failures == 0;
+    bool first = was_open && run->n_failures == 0;
     run->retry_us = now + (first ? 1 : MIN(pause, (uint64_t)RETRY_MAX_US));
     run->n_failures++;
     return STATUS_OK;
@@ -198,7 +217,14 @@ static enum status look_after_link(struct run *run, struct error *err)
         if (rc != STATUS_OK)
             return rc;
     }
-    if (run->link_up && client_n_open(run->client) > 0 && now > run->heard_us + SILENCE_US) {
+    if (!client_expects(run->client))
+        run->heard_us = now;
+    if (run->draining && client_n_open(run->client) == 0) {
+        struct error why;
+        error_set(&why, STATUS_UNAVAILABLE, "it shuts down");
+        return link_failed(run, &why, err);
+    }
+    if (run->link_up && now > run->heard_us + SILENCE_US) {
         struct error why;
         error_set(&why, STATUS_TIMEOUT, "nothing heard for %.1f s", SILENCE_US / 1e6);
         return link_failed(run, &why, err);
@@ -215,7 +241,9 @@ static enum status look_after_link(struct run *run, struct error *err)
 static enum status take_vocabulary(struct run *run, const struct wire_bytes *bytes,
                                    struct error *err)
 {
-    enum status rc = vocabulary_from_message(bytes, run->vocabulary_hash, &run->vocabulary, err);
+    enum status rc = STATUS_OK;
+    if (!run->vocabulary)                   /* else it came twice */
+        rc = vocabulary_from_message(bytes, run->vocabulary_hash, &run->vocabulary, err);
     free(bytes->data);
     if (rc == STATUS_OK)
         rc = client_set_vocabulary(run->client, run->vocabulary, err);

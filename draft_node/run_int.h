@@ -29,9 +29,11 @@ struct run {
     uint64_t vocabulary_hash;               /* asked for; 0: none */
     bool open_sent;                         /* on the present call */
     bool link_up;                           /* the target accepted it */
+    bool opened;                            /* and opened the session */
+    bool draining;                          /* it shuts down: nothing new is begun there */
     uint64_t retry_us;                      /* connect again at this time; 0: a call is under way */
     uint64_t down_since_us;                 /* no open session since; 0: all is well */
-    uint64_t down_us;                       /* without one before that, since a window was committed */
+    uint64_t down_us;                       /* the same before that; since a window was committed */
     uint64_t heard_us;                      /* last frame, or since when one is owed */
     uint32_t n_failures;                    /* since a window was committed */
     struct error last_error;                /* why the link is down */
@@ -46,7 +48,8 @@ struct run {
 /* One turn of the loop: waits up to wait_us when there is nothing to do. */
 MUST_CHECK enum status run_turn(struct run *run, int64_t wait_us, struct error *err);
 
-/* A job for the utterance begun now. */
+/* May another utterance be begun now, and the job for it. */
+bool run_can_begin(const struct run *run);
 struct job *run_begin_job(struct run *run, const char *name, double offset_s);
 
 /* Live audio from the reader thread (run_live.c). */

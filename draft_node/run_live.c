@@ -129,7 +129,8 @@ static void finish_piece(struct live *live)
 {
     const struct piece *piece = &live->pieces[0];
     live->job->transcript.stats.audio_s = (double)(piece->end - piece->start) / 16000.0;
-    client_end(live->run->client);
+    if (!live->job->done)
+        client_end(live->run->client);
     live->begun = false;
     live->n_pieces--;
     memmove(&live->pieces[0], &live->pieces[1], live->n_pieces * sizeof(live->pieces[0]));
@@ -141,7 +142,7 @@ static enum status feed_piece(struct live *live, struct error *err)
     struct run *run = live->run;
     const struct piece *piece = &live->pieces[0];
     if (!live->begun) {
-        if (!client_can_begin(run->client))
+        if (!run_can_begin(run))
             return STATUS_OK;
         live->job = run_begin_job(run, "-", (double)piece->start / 16000.0);
         live->fed = piece->start;
@@ -149,13 +150,15 @@ static enum status feed_piece(struct live *live, struct error *err)
     }
     uint64_t sure = piece->end != UINT64_MAX ? piece->end : vad_settled(live->vad);
     sure = MIN(sure, live->held.end);
-    uint64_t n = sure > live->fed ? MIN(sure - live->fed, client_room(run->client)) : 0;
-    if (n > 0) {
+    /* When the target gave the utterance up, the rest of the piece goes nowhere. */
+    uint64_t room = live->job->done ? UINT64_MAX : client_room(run->client);
+    uint64_t n = sure > live->fed ? MIN(sure - live->fed, room) : 0;
+    if (n > 0 && !live->job->done) {
         enum status rc = client_audio(run->client, audio_buffer_at(&live->held, live->fed), n, err);
         if (rc != STATUS_OK)
             return rc;
-        live->fed += n;
     }
+    live->fed += n;
     if (piece->end != UINT64_MAX && live->fed >= piece->end)
         finish_piece(live);
     return STATUS_OK;
