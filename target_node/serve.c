@@ -9,7 +9,10 @@
 #include "base/queue.h"
 #include "wire/wire.h"
 
-enum { EVENTS_MAX = 8192 };                 /* frames that wait for the model thread, all clients */
+enum {
+    EVENTS_MAX = 8192,                      /* frames that wait for the model thread, all clients */
+    WAITING_BYTES_MAX = 8 << 20             /* of one client: its credit of four utterances */
+};
 
 /* One client's stream. The rpc thread sets `gone`; the model thread owns all else. */
 struct connection {
@@ -19,6 +22,7 @@ struct connection {
     struct target_session *session;
     atomic_bool gone;                       /* on_done came: no callback will come any more */
     atomic_uint queued;                     /* its events in the queue */
+    atomic_size_t waiting_bytes;            /* of their frames */
 };
 
 enum event_kind { EVENT_OPEN, EVENT_FRAME, EVENT_REFUSED, EVENT_WAKE };
@@ -26,6 +30,7 @@ enum event_kind { EVENT_OPEN, EVENT_FRAME, EVENT_REFUSED, EVENT_WAKE };
 struct event {
     enum event_kind kind;
     struct connection *connection;
+    size_t n_bytes;                         /* of the frame as it came */
     struct wire_frame frame;
     struct error refusal;                   /* EVENT_REFUSED: the frame did not validate */
 };
@@ -51,13 +56,17 @@ static void wake(struct serve *serve)
     (void)queue_push(serve->events, &serve->wake);  /* full: it is awake anyway */
 }
 
-/* Takes the event. A full queue ends the stream: the client resumes elsewhere or later. */
+/* Takes the event. A full queue, or a client far beyond its credit, ends the stream: the client
+ * resumes elsewhere or later. */
 static void push_event(struct serve *serve, struct event *event)
 {
     struct connection *connection = event->connection;
+    size_t waiting = atomic_fetch_add(&connection->waiting_bytes, event->n_bytes);
     atomic_fetch_add(&connection->queued, 1);
-    if (queue_push(serve->events, event) == QUEUE_OK)
+    bool fits = waiting + event->n_bytes <= WAITING_BYTES_MAX;
+    if (fits && queue_push(serve->events, event) == QUEUE_OK)
         return;
+    atomic_fetch_sub(&connection->waiting_bytes, event->n_bytes);
     atomic_fetch_sub(&connection->queued, 1);
     rpc_finish(connection->call, STATUS_EXHAUSTED, "this target is overloaded: try later");
     if (event->kind == EVENT_FRAME)
@@ -97,6 +106,7 @@ static void session_on_message(struct rpc_call *call, const uint8_t *data, size_
         return;
     }
     event->connection = connection;
+    event->n_bytes = size;
     event->kind = wire_unpack(data, size, true, &event->frame, &event->refusal) == STATUS_OK
                       ? EVENT_FRAME
                       : EVENT_REFUSED;
@@ -203,8 +213,9 @@ static void handle_event(struct serve *serve, struct event *event)
         wire_frame_release(&event->frame);
         break;
     }
-    free(event);
+    atomic_fetch_sub(&connection->waiting_bytes, event->n_bytes);
     atomic_fetch_sub(&connection->queued, 1);
+    free(event);
 }
 
 /* Frees what is gone: the stream's last callback is over and none of its events waits. */
