@@ -6,6 +6,7 @@
  *   reader        live input only: reads stdin into the inbox
  *   pool 1..n-1   the draft backend's workers
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -141,8 +142,7 @@ static const struct option_program program = {
              "PCM from stdin (16 kHz, mono, 16-bit little-endian), cut into utterances by voice "
              "activity.",
     .examples = "draft_node --target 127.0.0.1:7600 talk.flac meeting.mp3\n"
-                "draft_node --target a:7600,b:7600 --format srt --language auto film.mp3 "
-                "> film.srt\n"
+                "draft_node -T a:7600,b:7600 --format srt --language auto film.mp3 > film.srt\n"
                 "ffmpeg -i mic -f s16le -ac 1 -ar 16000 - | draft_node -\n"
                 "draft_node --check --summary talk.flac",
     .options = table,
@@ -156,6 +156,7 @@ struct output {
     struct summary *summary;
     bool write;                             /* the second pass of --check writes nothing */
     bool segments;
+    struct error broken;                    /* why results can no longer be written */
     struct transcript *kept;                /* --check: of the first pass, in order */
     uint32_t n_kept, n_seen, kept_capacity;
 };
@@ -177,14 +178,11 @@ static bool keep(struct output *output, struct transcript *transcript)
 
 static bool on_first(struct output *output, const char *name, struct transcript *transcript)
 {
-    struct error err;
     struct result result = transcript_result(transcript, name, output->segments);
     summary_add(&output->summary->total, &result.stats);
     output->summary->n_files++;
-    if (result_write(&output->writer, &result, &err) != STATUS_OK) {
-        log_line(LOG_ERROR, "%s", err.text);
+    if (result_write(&output->writer, &result, &output->broken) != STATUS_OK)
         return false;
-    }
     return !output->kept || keep(output, transcript);
 }
 
@@ -336,7 +334,7 @@ static int run_program(const struct values *values, const char *const *files)
         rc = transcribe(values, values->draft ? &engine : NULL, display, &output, files, &err);
     display_free(&display);
     if (rc != STATUS_OK)
-        log_line(LOG_ERROR, "%s", err.text);
+        log_line(LOG_ERROR, "%s", output.broken.code != STATUS_OK ? output.broken.text : err.text);
     if (rc == STATUS_OK && values->summary)
         summary_write(&summary, stderr);
     for (uint32_t i = 0; i < output.n_kept; i++)
@@ -345,6 +343,19 @@ static int run_program(const struct values *values, const char *const *files)
     engine_close(&engine);
     return exit_code_of(rc, &summary);
 }
+
+/* A standard stream that is closed must not become a socket, into which messages would be written:
+ * its number is taken by something that fails in the same way. Libraries open files before main(),
+ * so this runs before them. */
+static void fill_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+__attribute__((section(".preinit_array"), used)) static void (*const before_main)(void) =
+    fill_standard_streams;
 
 int main(int argc, char **argv)
 {

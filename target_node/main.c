@@ -6,11 +6,13 @@
  *   model         owns engine and sessions: takes events from a queue, ticks the target, answers
  *   pool 1..n-1   the backend's workers; spin while a step runs, sleep between
  */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "config/exit_codes.h"
@@ -76,8 +78,8 @@ static const struct option_program program = {
     .about = "Serves speech recognition: encodes audio, verifies the drafts of many clients in "
              "batches and decides the text. Clients connect with draft_node.",
     .examples = "target_node --model base --listen 127.0.0.1:7600\n"
-                "target_node --model ./whisper-base-q8_0.gguf --listen 0.0.0.0:7600 "
-                "--tls-certificate server.pem --tls-key server.key",
+                "target_node --model ./whisper-base-q8_0.gguf --listen 0.0.0.0:7600 \\\n"
+                "    --tls-certificate server.pem --tls-key server.key",
     .options = table,
     .n_options = ARRAY_LEN(table),
 };
@@ -128,6 +130,19 @@ static enum status run(const struct values *values, const sigset_t *signals, str
     engine_close(&engine);
     return rc;
 }
+
+/* A standard stream that is closed must not become a socket, into which messages would be written:
+ * its number is taken by something that fails in the same way. Libraries open files before main(),
+ * so this runs before them. */
+static void fill_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+__attribute__((section(".preinit_array"), used)) static void (*const before_main)(void) =
+    fill_standard_streams;
 
 int main(int argc, char **argv)
 {
