@@ -8,6 +8,7 @@ set -u
 bin=$(cd "$1" && pwd) || exit 2
 helpers=$(cd "$bin/../tests/e2e" 2>/dev/null && pwd) ||
     { echo "$0: no helpers beside $bin: run \`make test-programs\`" >&2; exit 2; }
+here=$(cd "${0%/*}" && pwd)
 cards=/usr/share/pocketsphinx/test/data/cards
 books=/usr/share/pocketsphinx/test/data/librivox
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/specasr
@@ -90,7 +91,7 @@ client() {
 
 # One line on stderr that matches, nothing on stdout, the exit code: else why not.
 why_not_refused() { # CODE PATTERN
-    if [ "$rc" != "$1" ]; then echo "exit code $rc, not $1 ($(head -c 300 "$work/err"))"
+    if [[ ! $rc =~ ^$1$ ]]; then echo "exit code $rc, not $1 ($(head -c 300 "$work/err"))"
     elif [ -s "$work/out" ]; then echo "stdout is not empty: $(head -c 200 "$work/out")"
     elif [ "$(wc -l <"$work/err")" != 1 ]; then echo "not one line on stderr: $(head -c 600 "$work/err")"
     elif ! grep -Eq -- "$2" "$work/err"; then echo "stderr does not match /$2/: $(cat "$work/err")"; fi

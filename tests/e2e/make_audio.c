@@ -2,8 +2,8 @@
  *
  *     make_audio IN OUT RATE CHANNELS [FRAMES]
  *
- * IN is an audio file, or `silence` (one second); the form of OUT follows its ending: wav, flac, mp3,
- * ogg, raw (s16le). Every channel carries the same signal. FRAMES cuts the result.
+ * IN is an audio file, or `silence` (one second); the form of OUT follows its ending: wav, flac,
+ * mp3, ogg, raw (s16le). Every channel carries the same signal. FRAMES cuts the result.
  */
 #include <samplerate.h>
 #include <sndfile.h>
@@ -18,8 +18,10 @@ static int form_of(const char *path)
         const char *ending;
         int form;
     } forms[] = {
-        {".wav", SF_FORMAT_WAV | SF_FORMAT_PCM_16},   {".flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16},
-        {".mp3", SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III}, {".ogg", SF_FORMAT_OGG | SF_FORMAT_VORBIS},
+        {".wav", SF_FORMAT_WAV | SF_FORMAT_PCM_16},
+        {".flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16},
+        {".mp3", SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III},
+        {".ogg", SF_FORMAT_OGG | SF_FORMAT_VORBIS},
         {".raw", SF_FORMAT_RAW | SF_FORMAT_PCM_16 | SF_ENDIAN_LITTLE},
     };
     const char *ending = strrchr(path, '.');

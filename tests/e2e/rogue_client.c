@@ -2,8 +2,8 @@
  *
  *     rogue_client HOST:PORT CASE FILE.wav      `rogue_client list` prints the cases
  *
- * Prints what it gets back, one line each: "final TEXT" (a committed window), "error STATUS TEXT" (an
- * utterance given up), and at the end "done STATUS TEXT", or "hung" when nothing ends the call.
+ * Prints what it gets back, one line each: "final TEXT" (a committed window), "error STATUS TEXT"
+ * (an utterance given up), and at the end "done STATUS TEXT", or "hung" when nothing ends the call.
  * Well-formed frames come from lib/wire; wrong ones are put together byte by byte below.
  */
 #include <pthread.h>
@@ -30,7 +30,8 @@ struct session {
 
 /* ---- answers, on the rpc thread ---- */
 
-static void tell(struct session *s, bool *flag, const char *what, const char *code, const char *text)
+static void tell(struct session *s, bool *flag, const char *what, const char *code,
+                 const char *text)
 {
     printf("%s%s%s %s\n", what, *code ? " " : "", code, text);
     fflush(stdout);
@@ -119,7 +120,8 @@ static void send_pcm(struct session *s, uint32_t utterance, uint64_t first, cons
 static void send_end(struct session *s, uint32_t utterance, uint64_t n)
 {
     struct wire_frame frame = {.kind = WIRE_END_OF_UTTERANCE};
-    frame.u.end_of_utterance = (struct wire_end_of_utterance){.utterance = utterance, .n_samples = n};
+    frame.u.end_of_utterance.utterance = utterance;
+    frame.u.end_of_utterance.n_samples = n;
     send_frame(s, &frame);
 }
 
@@ -136,7 +138,7 @@ static void send_chain(struct session *s, const int32_t *tokens, uint32_t n)
     struct wire_node nodes[WIRE_DRAFT_NODES_MAX];
     struct wire_frame frame = {.kind = WIRE_DRAFT};
     for (uint32_t i = 0; i < n; i++)
-        nodes[i] = (struct wire_node){.token = tokens[i], .parent = (int32_t)i - 1, .confidence = 1};
+        nodes[i] = (struct wire_node){tokens[i], (int32_t)i - 1, 1.0f};
     frame.u.draft = (struct wire_draft){.number = 1, .prefix_hash = wire_hash(NULL, 0),
                                         .complete = true, .n_nodes = n, .nodes = nodes};
     send_frame(s, &frame);

@@ -32,7 +32,7 @@ static void send_opened(struct rpc_call *call)
     send_frame(call, &frame);
 }
 
-/* What a target of a later protocol says: the version that it was asked to speak is not this one. */
+/* A target of a later protocol: Opened with a version that was not offered. */
 static void send_other_version(struct rpc_call *call)
 {
     static const uint8_t opened[] = {0x0a, 9, 0x08, 9, 0x12, 1, 'x', 0x28, 4, 0x30, 100};
@@ -111,7 +111,8 @@ int main(int argc, char **argv)
 {
     static const struct rpc_handler handler = {.on_message = on_message, .on_eof = on_eof};
     const struct rpc_method method = {"/specasr.v1.Verify/Session", &handler, NULL};
-    struct rpc_server_options options = {.listen = "127.0.0.1:0", .methods = &method, .n_methods = 1};
+    struct rpc_server_options options = {
+        .listen = "127.0.0.1:0", .methods = &method, .n_methods = 1};
     struct rpc_server *server;
     struct error err;
     if (argc != 2) {

@@ -1,0 +1,179 @@
+#!/bin/bash
+# failures.sh BIN: programs that are absent, killed, frozen, full, told to end; on either side of the split.
+. "${0%/*}/lib.sh"
+cd "$work" || exit 2
+
+# Speech of two windows, which are committed one by one.
+long_files=("$books"/*0870.wav "$books"/*0880.wav "$books"/*0890.wav "$books"/*0920.wav "$books"/*0930.wav)
+/usr/bin/python3 - long.wav "${long_files[@]}" "${long_files[@]:0:3}" <<'PYTHON'
+import sys, wave
+with wave.open(sys.argv[1], "wb") as out:
+    for path in sys.argv[2:]:
+        with wave.open(path, "rb") as part:
+            if out.getnframes() == 0:
+                out.setparams(part.getparams())
+            out.writeframes(part.readframes(part.getnframes()))
+PYTHON
+long=$work/long.wav
+
+# ---- a target that cannot start, or is not there ----
+
+start_target first --model base --log-level debug || exit 2
+first_pid=$target_pid; first=$address
+port=${first##*:}
+"$bin/target_node" --no-config --model tiny.en --listen "127.0.0.1:$port" >out 2>err; rc=$?
+verdict "port in use" "$(why_not_refused 1 "^target_node: error: .*127.0.0.1:$port is in use.*choose another port")"
+"$bin/target_node" --no-config --model tiny.en --listen 192.0.2.1:7600 >out 2>err; rc=$?
+verdict "an address of another machine" "$(why_not_refused 1 '192.0.2.1:7600 is no address of this machine')"
+still_serves "after a second target on its port"
+
+# A port that was free a moment ago.
+free_port=$(/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+client_refused "target absent" 3 "^draft_node: error: no target answered.*127.0.0.1:$free_port.*Is target_node running" \
+    --target "127.0.0.1:$free_port" --no-draft --deadline 1500ms "$good_file"
+[ "$took_ms" -ge 1400 ] && [ "$took_ms" -lt 30000 ] && ok "target absent: within its deadline" ||
+    fail "target absent: within its deadline" "$took_ms ms for a deadline of 1.5 s"
+client_refused "no such host" 3 'no target answered.*nowhere.invalid' \
+    --target nowhere.invalid:7600 --no-draft --deadline 1s "$good_file"
+client --target "127.0.0.1:$free_port,$first" --no-draft "$good_file"
+verdict "first of two targets absent" "$(why_not_text "$good_text")"
+
+# ---- undisturbed, for comparison ----
+
+before=$(ticks_of "$first_pid")
+client --target "$first" --format json "$long"
+json "r[0]['tokens']" >undisturbed
+work_ticks=$(($(ticks_of "$first_pid") - before))
+why=; [ "$rc" = 0 ] || why="exit code $rc: $(cat err)"
+[ "$(json "len(r[0]['tokens']) > 100 and r[0]['stats']['resumes'] == 0")" = True ] || why=$(json "r[0]['stats']")
+verdict "long audio, undisturbed" "$why"
+
+# Runs the client on the long audio in the background; waits until the target has done a share of the work.
+begin_long() { # SHARE_PERCENT PID TARGETS...
+    local from; from=$(ticks_of "$2")
+    timeout -k 5 300 "$bin/draft_node" --no-config --target "$3" --format json "$long" >out 2>err & client_pid=$!
+    pids+=("$client_pid")
+    wait_for "$limit" has_used "$2" $((from + work_ticks * $1 / 100)) || fail "begin_long" "the target does not work"
+}
+end_long() { # NAME CONDITION (on the JSON)
+    wait "$client_pid"; rc=$?
+    local why=
+    if [ "$rc" != 0 ]; then why="exit code $rc: $(cat err)"
+    elif [ "$(json "r[0]['tokens']")" != "$(cat undisturbed)" ]; then why="another text: $(json "r[0]['text']")"
+    elif [ "$(json "$2")" != True ]; then why="not $2: $(json "r[0]['stats']") $(cat err)"; fi
+    verdict "$1" "$why"
+}
+
+# ---- killed in the middle, at the same port again ----
+
+target_pid=$first_pid
+for share in 10 35 60; do
+    begin_long $share "$target_pid" "127.0.0.1:$port"
+    gone "$client_pid" && fail "killed at $share %" "the client ended before the target was killed: $(cat err)"
+    kill -KILL "$target_pid"; wait "$target_pid" 2>/dev/null
+    start_target "again_$share" --model base --listen "127.0.0.1:$port" || exit 2
+    end_long "target killed at $share % and restarted: same text" "r[0]['stats']['resumes'] >= 1"
+done
+first_pid=$target_pid; first=$address
+
+# Killed for good: the client says so within its deadline.
+timeout -k 5 300 "$bin/draft_node" --no-config --target "$first" --no-draft --deadline 2 "$long" >out 2>err & client_pid=$!
+pids+=("$client_pid")
+from=$(ticks_of "$first_pid")
+wait_for "$limit" has_used "$first_pid" $((from + work_ticks / 5))
+kill -KILL "$first_pid"; wait "$first_pid" 2>/dev/null
+wait "$client_pid"; rc=$?
+why=; [ "$rc" = 3 ] || why="exit code $rc"
+tail -n 1 err | grep -q "no target answered.*$first" || why="$why $(cat err)"
+[ ! -s out ] || why="stdout: $(cat out)"
+verdict "target killed for good" "$why"
+
+# ---- frozen, and another one takes over ----
+
+start_target frozen --model base || exit 2
+frozen_pid=$target_pid; frozen=$address
+start_target second --model base || exit 2
+second_pid=$target_pid; second=$address
+begin_long 40 "$frozen_pid" "$frozen,$second"
+kill -STOP "$frozen_pid"
+end_long "target frozen, the second takes over: same text" \
+    "r[0]['stats']['resumes'] >= 1 and '$second' in r[0]['stats']['targets']"
+kill -CONT "$frozen_pid"
+address=$frozen; still_serves "thawed target"
+
+# ---- told to end ----
+
+begin_long 40 "$frozen_pid" "$frozen,$second"
+begin=$(now_ms)
+kill -TERM "$frozen_pid"
+wait "$frozen_pid"; rc=$?; took_ms=$(($(now_ms) - begin))
+why=; [ "$rc" = 0 ] || why="exit code $rc: $(tail -n 3 frozen.log)"
+[ "$took_ms" -le 5500 ] || why="$why ended after $took_ms ms"
+verdict "SIGTERM while serving: ends within 5 s" "$why"
+end_long "SIGTERM while serving: the second target takes over, same text" "'$second' in r[0]['stats']['targets']"
+
+start_target drained --model base || exit 2
+# A short utterance under way is finished: the target ends when it is.
+timeout -k 5 "$limit" "$bin/draft_node" --no-config --no-draft --target "$address" "$good_file" >out 2>err & client_pid=$!
+from=$(ticks_of "$target_pid")
+wait_for "$limit" has_used "$target_pid" $((from + 5))
+begin=$(now_ms)
+kill -TERM "$target_pid"; kill -TERM "$target_pid" 2>/dev/null
+wait "$client_pid"; rc=$?
+why=$(why_not_text "$good_text"); wait "$target_pid"; rc=$?; took_ms=$(($(now_ms) - begin))
+[ "$rc" = 0 ] || why="$why target: exit code $rc"
+[ "$took_ms" -le 5500 ] || why="$why ended after $took_ms ms"
+verdict "SIGTERM, twice: an utterance under way is finished" "$why"
+
+# ---- sessions ----
+
+start_target single --model base --sessions 1 --log-level debug || exit 2
+# A session that lives as long as we like: live audio from a pipe.
+hold() { mkfifo "$1"; "$bin/draft_node" --no-config --no-draft --target "$address" - <"$1" >/dev/null 2>"$1.err" & holder=$!
+    pids+=("$holder"); }
+opened() { [ "$(grep -c 'session opened' single.log)" -ge "$1" ]; }
+hold pipe1; exec 5>pipe1
+wait_for "$limit" opened 1 || fail "hold" "no session: $(cat pipe1.err single.log)"
+client_refused "sessions full" 3 'all 1 sessions of this target are taken' \
+    --target "$address" --no-draft --deadline 1s "$good_file"
+kill -KILL "$holder"; wait "$holder" 2>/dev/null; exec 5>&-
+client --target "$address" --no-draft "$good_file"
+verdict "client killed: its session is freed" "$(why_not_text "$good_text")"
+
+hold pipe2; exec 5>pipe2
+wait_for "$limit" opened 3 || fail "hold" "no second session: $(cat pipe2.err)"
+kill -STOP "$holder"
+client --target "$address" --no-draft "$good_file"
+verdict "client frozen: its session is freed" "$(why_not_text "$good_text")"
+kill -KILL "$holder"; wait "$holder" 2>/dev/null; exec 5>&-
+
+# Killed in the middle of an utterance.
+begin_long 20 "$target_pid" "$address"
+kill -KILL "$client_pid" "$(pgrep -P "$client_pid")" 2>/dev/null; wait "$client_pid" 2>/dev/null
+client --target "$address" --no-draft "$good_file"
+verdict "client killed in an utterance: its session is freed" "$(why_not_text "$good_text")"
+
+# Interrupted: ends at once, with the code of the signal.
+begin_long 20 "$target_pid" "$address"
+begin=$(now_ms)
+kill -INT "$(pgrep -P "$client_pid")"
+wait "$client_pid"; rc=$?; took_ms=$(($(now_ms) - begin))
+why=; [ "$rc" = 130 ] || why="exit code $rc"
+[ "$took_ms" -le 3000 ] || why="$why after $took_ms ms"
+[ ! -s out ] || why="$why stdout: $(cat out)"
+verdict "SIGINT ends the client at once" "$why"
+
+# ---- several at once ----
+
+address=$second
+for card in 001 002 004 005; do
+    timeout -k 5 "$limit" "$bin/draft_node" --no-config --target "$second" "$cards/$card.wav" >"out.$card" 2>"err.$card" &
+    eval "at_once_$card=$!"
+done
+for card in 001 002 004 005; do
+    pid=at_once_$card; wait "${!pid}"; rc=$?
+    why=; [ "$rc" = 0 ] || why="exit code $rc: $(cat "err.$card")"
+    [ "$(cat "out.$card")" = "$(text_of "$card")" ] || why="$why '$(cat "out.$card")'"
+    verdict "four clients at once: $card" "$why"
+done
+e2e_finish
