@@ -18,13 +18,10 @@
 #include "base/log.h"
 #include "config/exit_codes.h"
 #include "config/options.h"
+#include "config/version.h"
 #include "model/resolve.h"
 #include "output/summary.h"
 #include "run.h"
-
-#ifndef SPECASR_VERSION
-#define SPECASR_VERSION "0.1.0"
-#endif
 
 enum { FILES_MAX = 65536 };
 

@@ -17,12 +17,9 @@
 #include "base/log.h"
 #include "config/exit_codes.h"
 #include "config/options.h"
+#include "config/version.h"
 #include "model/resolve.h"
 #include "serve.h"
-
-#ifndef SPECASR_VERSION
-#define SPECASR_VERSION "0.1.0"
-#endif
 
 enum { GRACE_MS = 4000 };
 

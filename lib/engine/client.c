@@ -554,8 +554,8 @@ static enum status receive_utterance_final(struct client *client,
     if (!u)
         return STATUS_OK;
     if (!u->end_sent || final->n_windows != u->window)
-        return error_set(err, STATUS_CORRUPT, "the target ended utterance %u behind window %u of %u",
-                         id, final->n_windows, u->window);
+        return error_set(err, STATUS_CORRUPT, "utterance %u was ended behind window %u of %u", id,
+                         final->n_windows, u->window);
     return_drafter(client, u);
     if (client->options.rules.use_drafts)
         send_stats(client, u);

@@ -13,7 +13,7 @@ enum {
     TOKENS_PER_SECOND = 10,                 /* nobody speaks faster; a draft that does is lost */
     TOKENS_SPARE = 16,
     PERIOD_MAX = 16,                        /* repetition is looked for up to this length */
-    REPEATED_MIN = 8                        /* tokens that a repetition must cover, and three rounds */
+    REPEATED_MIN = 8                        /* tokens that three rounds must cover */
 };
 
 static const float second_min = 0.02f;      /* less likely second choices are not worth a row */
@@ -212,7 +212,8 @@ static void add_seconds(struct drafter *drafter)
 
 /* ---- proposal ---- */
 
-/* Nothing follows what the proposal has, were it nothing at all: the target need not wait for it. */
+/* Nothing follows what the proposal has, were it nothing at all: the target need not wait for
+ * it. */
 static void complete_proposal(struct drafter *drafter)
 {
     drafter->phase = DRAFTER_COMPLETE;
