@@ -16,6 +16,8 @@ stages=${*:-deps build style models units sanitizers neon golden e2e}
 # Areas whose tests are quick under sanitizers; those that run whole models are not.
 fast='base config output audio model text rules spec kv wire kernels'
 threaded='base rpc engine'
+# Programs that start built tools or run whole models: in the units stage only.
+whole='tests/(model/test_tools|engine/test_whisper)'
 passed=0; failed=0; table=
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -40,7 +42,8 @@ part() { # NAME COMMAND...
 }
 
 tests_of() { # AREAS: their test programs, without the folder of the build
-    for area in $1; do find "tests/$area" -name 'test_*.c' 2>/dev/null; done | sort | sed 's/\.c$//'
+    for area in $1; do find "tests/$area" -name 'test_*.c' 2>/dev/null; done | sort | sed 's/\.c$//' |
+        grep -vxE "$whole"
 }
 
 sanitized() { # MODE AREAS
