@@ -11,6 +11,7 @@
 
 enum {
     SILENCE_US = 1500000,                   /* of a target that owes work: it is gone */
+    SILENCE_DOUBLED_MAX = 5,                /* times */
     RETRY_MIN_US = 100000,
     RETRY_MAX_US = 2000000,
     REASON_US = 300000,                     /* from a broken stream to the word why */
@@ -224,9 +225,12 @@ static enum status look_after_link(struct run *run, struct error *err)
         error_set(&why, STATUS_UNAVAILABLE, "it shuts down");
         return link_failed(run, &why, err);
     }
-    if (run->link_up && now > run->heard_us + SILENCE_US) {
+    /* A large model on a slow machine may be silent for a whole step: each time that nothing was
+     * committed in between, wait twice as long, or it would begin the same window for ever. */
+    uint64_t silence = (uint64_t)SILENCE_US << MIN(run->n_failures, (uint32_t)SILENCE_DOUBLED_MAX);
+    if (run->link_up && now > run->heard_us + silence) {
         struct error why;
-        error_set(&why, STATUS_TIMEOUT, "nothing heard for %.1f s", SILENCE_US / 1e6);
+        error_set(&why, STATUS_TIMEOUT, "nothing heard for %.1f s", (double)silence / 1e6);
         return link_failed(run, &why, err);
     }
     uint64_t since = run->down_since_us ? now - run->down_since_us : 0;
