@@ -67,12 +67,12 @@ class Report:
 
     def row(self, part, what, n, n_failed, note=""):
         self.rows.append((part, what, n, n_failed, note))
-        print(f"{part:7} {what:60} {n:4} files {n_failed:3} failed  {note}", flush=True)
+        print(f"{part:7} {what:60} {n:4} files {int(n_failed):3} failed  {note}", flush=True)
 
     def close(self):
         print("\n" + "-" * 100)
         for part, what, n, n_failed, note in self.rows:
-            print(f"{part:7} {what:60} {n:4} {'ok' if n_failed == 0 else f'{n_failed} FAILED':9} {note}")
+            print(f"{part:7} {what:60} {n:4} {'ok' if n_failed == 0 else f'{int(n_failed)} FAILED':9} {note}")
         for text in self.mismatches:
             print("FAILED " + text)
         print(f"{self.passed} passed, {self.failed} failed")
