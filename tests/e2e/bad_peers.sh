@@ -56,7 +56,6 @@ declare -A expect=([other-version]='1 version 9' [noise]='[13] frame that cannot
     [out-of-order]='[13] decided tokens|no target' [full]='3 taken' [mute]='3 no target' [dies]='3 the session ended')
 for case in other-version noise wrong-window out-of-order full mute dies; do
     "$helpers/rogue_target" "$case" >"rogue_$case.log" 2>&1 & rogue=$!
-    pids+=("$rogue")
     wait_for "$limit" listens_or_ended "rogue_$case.log" "$rogue"
     client --target "$(address_in "rogue_$case.log")" --no-draft --deadline 2 "$good_file"
     why=
@@ -69,7 +68,7 @@ for case in other-version noise wrong-window out-of-order full mute dies; do
     kill -KILL "$rogue"; wait "$rogue" 2>/dev/null
 done
 # With a good one as second address.
-"$helpers/rogue_target" dies >rogue_second.log 2>&1 & pids+=($!)
+"$helpers/rogue_target" dies >rogue_second.log 2>&1 &
 wait_for "$limit" listens_or_ended rogue_second.log $!
 client --target "$(address_in rogue_second.log),$address" --no-draft "$good_file"
 verdict "target: a good one after one that dies" "$(why_not_text "$good_text")"

@@ -48,15 +48,16 @@ why=; [ "$rc" = 0 ] || why="exit code $rc: $(cat err)"
 [ "$(json "len(r[0]['tokens']) > 100 and r[0]['stats']['resumes'] == 0")" = True ] || why=$(json "r[0]['stats']")
 verdict "long audio, undisturbed" "$why"
 
-# Runs the client on the long audio in the background; waits until the target has done a share of the work.
+# Runs the client (interruptible, which bash denies to a background job) on the long audio in the background; waits
+# until the target has done a share of the work.
 begin_long() { # SHARE_PERCENT PID TARGETS...
     local from; from=$(ticks_of "$2")
-    timeout -k 5 300 "$bin/draft_node" --no-config --target "$3" --format json "$long" >out 2>err & client_pid=$!
-    pids+=("$client_pid")
+    env --default-signal=INT "$bin/draft_node" --no-config --target "$3" --format json "$long" >out 2>err & client_pid=$!
     wait_for "$limit" has_used "$2" $((from + work_ticks * $1 / 100)) || fail "begin_long" "the target does not work"
 }
 end_long() { # NAME CONDITION (on the JSON)
-    wait "$client_pid"; rc=$?
+    wait_for 300 gone "$client_pid" || kill -KILL "$client_pid"
+    wait "$client_pid" 2>/dev/null; rc=$?
     local why=
     if [ "$rc" != 0 ]; then why="exit code $rc: $(cat err)"
     elif [ "$(json "r[0]['tokens']")" != "$(cat undisturbed)" ]; then why="another text: $(json "r[0]['text']")"
@@ -78,7 +79,6 @@ first_pid=$target_pid; first=$address
 
 # Killed for good: the client says so within its deadline.
 timeout -k 5 300 "$bin/draft_node" --no-config --target "$first" --no-draft --deadline 2 "$long" >out 2>err & client_pid=$!
-pids+=("$client_pid")
 from=$(ticks_of "$first_pid")
 wait_for "$limit" has_used "$first_pid" $((from + work_ticks / 5))
 kill -KILL "$first_pid"; wait "$first_pid" 2>/dev/null
@@ -129,8 +129,10 @@ verdict "SIGTERM, twice: an utterance under way is finished" "$why"
 
 start_target single --model base --sessions 1 --log-level debug || exit 2
 # A session that lives as long as we like: live audio from a pipe.
-hold() { mkfifo "$1"; "$bin/draft_node" --no-config --no-draft --target "$address" - <"$1" >/dev/null 2>"$1.err" & holder=$!
-    pids+=("$holder"); }
+hold() {
+    mkfifo "$1"
+    "$bin/draft_node" --no-config --no-draft --target "$address" - <"$1" >/dev/null 2>"$1.err" & holder=$!
+}
 opened() { [ "$(grep -c 'session opened' single.log)" -ge "$1" ]; }
 hold pipe1; exec 5>pipe1
 wait_for "$limit" opened 1 || fail "hold" "no session: $(cat pipe1.err single.log)"
@@ -149,15 +151,16 @@ kill -KILL "$holder"; wait "$holder" 2>/dev/null; exec 5>&-
 
 # Killed in the middle of an utterance.
 begin_long 20 "$target_pid" "$address"
-kill -KILL "$client_pid" "$(pgrep -P "$client_pid")" 2>/dev/null; wait "$client_pid" 2>/dev/null
+kill -KILL "$client_pid"; wait "$client_pid" 2>/dev/null
 client --target "$address" --no-draft "$good_file"
 verdict "client killed in an utterance: its session is freed" "$(why_not_text "$good_text")"
 
 # Interrupted: ends at once, with the code of the signal.
 begin_long 20 "$target_pid" "$address"
 begin=$(now_ms)
-kill -INT "$(pgrep -P "$client_pid")"
-wait "$client_pid"; rc=$?; took_ms=$(($(now_ms) - begin))
+kill -INT "$client_pid"
+wait_for 60 gone "$client_pid" || kill -KILL "$client_pid"
+wait "$client_pid" 2>/dev/null; rc=$?; took_ms=$(($(now_ms) - begin))
 why=; [ "$rc" = 130 ] || why="exit code $rc"
 [ "$took_ms" -le 3000 ] || why="$why after $took_ms ms"
 [ ! -s out ] || why="$why stdout: $(cat out)"

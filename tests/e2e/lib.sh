@@ -18,10 +18,10 @@ done
 
 work=$(mktemp -d)
 passed=0; failed=0
-pids=()
 limit=120 # seconds for anything that has to happen
 cleanup() {
-    for pid in "${pids[@]}"; do kill -CONT "$pid" 2>/dev/null; kill -KILL "$pid" 2>/dev/null; done
+    # Only what is still a child of this shell: a number may have gone to a stranger's process since.
+    for pid in $(jobs -p); do kill -KILL "$pid" 2>/dev/null; done
     wait 2>/dev/null
     rm -rf "$work"
 }
@@ -58,7 +58,12 @@ wait_for() { # SECONDS COMMAND...
         sleep 0.03
     done
 }
-gone() { ! kill -0 "$1" 2>/dev/null; }
+# Has a child of this shell ended?
+gone() {
+    local state parent
+    read -r _ _ state parent _ 2>/dev/null <"/proc/$1/stat" || return 0
+    [ "$parent" != $$ ] || [ "$state" = Z ]
+}
 # Ticks of processor time that a process has used: its progress, however slow the machine.
 ticks_of() { awk '{print $14 + $15}' "/proc/$1/stat" 2>/dev/null || echo 999999999; }
 has_used() { [ "$(ticks_of "$1")" -ge "$2" ]; } # PID TICKS
@@ -71,7 +76,7 @@ start_target() { # NAME ARGUMENTS...
     local arguments=("$@")
     case " $* " in *" --listen "*) ;; *) arguments+=(--listen 127.0.0.1:0);; esac
     "$bin/target_node" --no-config "${arguments[@]}" 2>"$work/$name.log" >"$work/$name.out" &
-    target_pid=$!; pids+=("$target_pid")
+    target_pid=$!
     if ! wait_for "$limit" listens_or_ended "$work/$name.log" "$target_pid" || gone "$target_pid"; then
         echo "$0: target $name did not start:" >&2; cat "$work/$name.log" >&2; return 1
     fi

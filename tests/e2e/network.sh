@@ -32,7 +32,7 @@ verdict "TLS: goes on serving" "$(why_not_text "$good_text")"
 kill -TERM "$target_pid"
 
 "$bin/target_node" --no-config --model tiny.en --listen 127.0.0.1:0 --tls-certificate server.pem --tls-key client.key >out 2>err & pid=$!
-pids+=($pid); wait_for "$limit" gone $pid; wait $pid; rc=$?
+wait_for "$limit" gone $pid; wait $pid; rc=$?
 verdict "TLS: a key of another certificate" "$(why_not_refused 1 'server.pem.*client.key')"
 
 start_target mutual --model base --tls-certificate server.pem --tls-key server.key --tls-client-ca good_ca.pem || exit 2
@@ -49,7 +49,7 @@ kill -TERM "$target_pid"
 # ---- 100 ms each way ----
 
 start_target plain --model base || exit 2
-/usr/bin/python3 "$here/relay.py" "$address" 100 >relay.log 2>&1 & pids+=($!)
+/usr/bin/python3 "$here/relay.py" "$address" 100 >relay.log 2>&1 &
 wait_for "$limit" listens_or_ended relay.log $!
 relay=$(address_in relay.log)
 short=("$good_file" "$cards/002.wav" "$good_file" "$cards/003.wav" "$good_file" "$cards/002.wav" "$cards/003.wav")
