@@ -312,6 +312,18 @@ static enum status transcribe(const struct values *values, struct engine *engine
     return rc;
 }
 
+/* A draft model that cannot speak the language costs only speed: the target's text is the same. */
+static bool can_draft(const struct values *values, const struct engine *engine)
+{
+    const char *language = values->language;
+    bool english = strcmp(language, "en") == 0 || strcmp(language, "auto") == 0;
+    if (engine->description->multilingual || (english && !values->translate))
+        return true;
+    log_line(LOG_WARN, "the draft model %s is English only: going on without drafts",
+             engine->description->name);
+    return false;
+}
+
 static int run_program(const struct values *values, const char *const *files)
 {
     struct engine engine = {0};
@@ -327,8 +339,10 @@ static int run_program(const struct values *values, const char *const *files)
                                  &display, &err);
     if (rc == STATUS_OK && values->draft)
         rc = open_draft(values, &engine, &err);
+    bool drafts = rc == STATUS_OK && values->draft && can_draft(values, &engine);
+    summary.drafted = drafts;
     if (rc == STATUS_OK)
-        rc = transcribe(values, values->draft ? &engine : NULL, display, &output, files, &err);
+        rc = transcribe(values, drafts ? &engine : NULL, display, &output, files, &err);
     display_free(&display);
     if (rc != STATUS_OK)
         log_line(LOG_ERROR, "%s", output.broken.code != STATUS_OK ? output.broken.text : err.text);
