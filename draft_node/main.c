@@ -188,8 +188,9 @@ static void on_second(struct output *output, const char *name, struct transcript
     struct summary *summary = output->summary;
     uint32_t i = output->n_seen++;
     summary_add(&summary->alone, &transcript->stats);
-    summary->n_checked++;
-    bool same = i < output->n_kept && transcript_same(&output->kept[i], transcript);
+    bool same = i < output->n_kept && output->kept[i].failed == transcript->failed &&
+                transcript_same(&output->kept[i], transcript);
+    summary->n_checked += !same || !transcript->failed;
     if (!same) {
         summary->n_differing++;
         log_line(LOG_ERROR, "%s: the text differs from that of the target alone", name);
@@ -209,8 +210,15 @@ static void on_failed(void *context, const char *name, const struct error *err)
 {
     struct output *output = context;
     bool named = strncmp(err->text, name, strlen(name)) == 0;
-    if (!output->write)
+    struct transcript failed;               /* keeps its place among the results of --check */
+    transcript_init(&failed);
+    failed.failed = true;
+    if (!output->write) {
+        on_second(output, name, &failed);
         return;
+    }
+    if (output->kept && !keep(output, &failed))
+        log_line(LOG_ERROR, "no memory for what --check compares");
     log_line(LOG_ERROR, "%s%s%s", named ? "" : name, named ? "" : ": ", err->text);
     output->summary->n_failed++;
 }
