@@ -198,7 +198,7 @@ static enum status link_failed(struct run *run, const struct error *why, struct 
     if (was_open) {
         log_line(LOG_WARN, "%s: %s; connecting again", link_target(run->link), why->text);
         for (uint32_t i = 0; i < WIRE_UTTERANCES_MAX; i++)
-            if (run->jobs[i].used)
+            if (run->jobs[i].used && !run->jobs[i].done)
                 run->jobs[i].transcript.stats.resumes++;
     }
     uint64_t pause = (uint64_t)RETRY_MIN_US << MIN(run->n_failures, 5u);

@@ -121,7 +121,10 @@ static enum status run(const struct values *values, const sigset_t *signals, str
                  (double)engine.backend->info.weight_bytes / 1e6);
         log_line(LOG_INFO, "listening on %s:%u", values->listen.host, serve_port(serve));
         sigwait(signals, &number);
-        log_line(LOG_INFO, "%s: finishing open utterances", strsignal(number));
+        log_line(LOG_INFO, "%s: finishing open utterances; a second signal ends at once",
+                 strsignal(number));
+        /* Threads of libraries never blocked it: without this it would be left to chance. */
+        pthread_sigmask(SIG_UNBLOCK, signals, NULL);
     }
     serve_stop(&serve, GRACE_MS);
     engine_close(&engine);
