@@ -50,10 +50,12 @@ verdict "long audio, undisturbed" "$why"
 
 # Runs the client (interruptible, which bash denies to a background job) on the long audio in the background; waits
 # until the target has done a share of the work.
-begin_long() { # SHARE_PERCENT PID TARGETS...
+begin_long() { # SHARE_PERCENT PID TARGETS [MORE_FILES...]
     local from; from=$(ticks_of "$2")
-    env --default-signal=INT "$bin/draft_node" --no-config --target "$3" --format json "$long" >out 2>err & client_pid=$!
-    wait_for "$limit" has_used "$2" $((from + work_ticks * $1 / 100)) || fail "begin_long" "the target does not work"
+    local share=$1 pid=$2 targets=$3; shift 3
+    env --default-signal=INT "$bin/draft_node" --no-config --target "$targets" --format json "$long" "$@" >out 2>err &
+    client_pid=$!
+    wait_for "$limit" has_used "$pid" $((from + work_ticks * share / 100)) || fail "begin_long" "the target does not work"
 }
 end_long() { # NAME CONDITION (on the JSON)
     wait_for 300 gone "$client_pid" || kill -KILL "$client_pid"
@@ -103,31 +105,47 @@ address=$frozen; still_serves "thawed target"
 
 # ---- told to end ----
 
-begin_long 40 "$frozen_pid" "$frozen,$second"
+# What is under way is finished there within the grace time, or by the second target; what is new begins there.
+begin_long 40 "$frozen_pid" "$frozen,$second" "$good_file"
 begin=$(now_ms)
 kill -TERM "$frozen_pid"
 wait "$frozen_pid"; rc=$?; took_ms=$(($(now_ms) - begin))
 why=; [ "$rc" = 0 ] || why="exit code $rc: $(tail -n 3 frozen.log)"
 [ "$took_ms" -le 5500 ] || why="$why ended after $took_ms ms"
 verdict "SIGTERM while serving: ends within 5 s" "$why"
-# A quick machine finishes within the grace time; else the second target goes on.
-end_long "SIGTERM while serving: finished there or by the second target, same text" \
-    "0 < len(r[0]['stats']['targets']) and set(r[0]['stats']['targets']) <= {'$frozen', '$second'}"
+end_long "SIGTERM while serving: same text, and the next file by the second target" \
+    "r[1]['stats']['targets'] == ['$second'] and r[1]['text'] == '$good_text'"
 
-start_target drained --model base --log-level debug || exit 2
-# A short utterance under way is finished: the target ends when it is.
-timeout -k 5 "$limit" "$bin/draft_node" --no-config --no-draft --target "$address" "$good_file" >out 2>err & client_pid=$!
-# An idle target measures its costs: only what it uses behind the opening is work on the utterance.
-wait_for "$limit" grep -q "session opened" drained.log
-from=$(ticks_of "$target_pid")
-wait_for "$limit" has_used "$target_pid" $((from + 20))
+# Begins a short utterance on a target of its own. An idle target measures its costs: only what it uses behind the
+# opening is work on the utterance.
+begin_short() { # NAME
+    start_target "$1" --model base --log-level debug || exit 2
+    "$bin/draft_node" --no-config --no-draft --deadline 1s --target "$address" "$good_file" >out 2>err & client_pid=$!
+    wait_for "$limit" grep -q 'session opened' "$1.log"
+    local from; from=$(ticks_of "$target_pid")
+    wait_for "$limit" has_used "$target_pid" $((from + 20)) || fail "begin_short" "the target does not work"
+}
+begin_short drained
 begin=$(now_ms)
-kill -TERM "$target_pid"; kill -TERM "$target_pid" 2>/dev/null
+kill -TERM "$target_pid"
 wait "$client_pid"; rc=$?
 why=$(why_not_text "$good_text"); wait "$target_pid"; rc=$?; took_ms=$(($(now_ms) - begin))
 [ "$rc" = 0 ] || why="$why target: exit code $rc"
 [ "$took_ms" -le 5500 ] || why="$why ended after $took_ms ms"
-verdict "SIGTERM, twice: an utterance under way is finished" "$why"
+verdict "SIGTERM: an utterance under way is finished" "$why"
+
+# A second signal ends it at once (exit code 0: it had finished before).
+begin_short impatient
+kill -TERM "$target_pid"
+finishing() { grep -q finishing impatient.log || gone "$target_pid"; }
+wait_for "$limit" finishing
+kill -TERM "$target_pid" 2>/dev/null
+begin=$(now_ms)
+wait "$target_pid" 2>/dev/null; rc=$?; took_ms=$(($(now_ms) - begin))
+why=; [[ $rc =~ ^(143|0)$ ]] || why="exit code $rc"
+[ "$took_ms" -le 2000 ] || why="$why ended after $took_ms ms"
+verdict "SIGTERM twice: ends at once" "$why"
+wait "$client_pid" 2>/dev/null
 
 # ---- sessions ----
 
