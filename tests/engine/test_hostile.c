@@ -26,25 +26,6 @@ static int close_engines(void **state)
     return 0;
 }
 
-static int16_t *speech(uint64_t seed, size_t n)
-{
-    int16_t *samples = malloc((n + 1) * sizeof(*samples));
-    assert_non_null(samples);
-    for (size_t i = 0; i < n; i++)
-        samples[i] = (int16_t)(support_random(&seed) >> 50);
-    return samples;
-}
-
-static struct client_options options_for(bool timestamps)
-{
-    struct client_options options = client_options_default();
-    options.rules.fallback = false;
-    options.rules.timestamps = timestamps;
-    options.drafter.timestamps = timestamps;
-    options.codec = WIRE_PCM_S16;
-    return options;
-}
-
 /* ---- a hostile client ---- */
 
 /* A target and a session whose frames go nowhere. */
@@ -109,7 +90,7 @@ static struct wire_frame open_frame(struct wire_resume *resume)
 static void give_window(struct victim *victim, uint64_t first, size_t n)
 {
     struct error err;
-    int16_t *samples = speech(first + n, n);
+    int16_t *samples = loop_speech(first + n, n);
     for (size_t at = 0; at < n; at += 16000) {
         struct wire_frame frame = {.kind = WIRE_AUDIO};
         frame.u.audio = (struct wire_audio){.first_sample = first + at, .codec = WIRE_PCM_S16,
@@ -216,9 +197,9 @@ static void a_text_holds_no_zero_byte(void **state)
 static void an_utterance_given_up_in_the_encoder_does_not_leak_into_the_next(void **state)
 {
     (void)state;
-    struct client_options options = options_for(true);
+    struct client_options options = loop_options(true);
     size_t n = 6 * SECOND;
-    int16_t *first = speech(1, n), *second = speech(2, n);
+    int16_t *first = loop_speech(1, n), *second = loop_speech(2, n);
     struct loop *expected = loop_new(&target.engine, NULL, &options);
     assert_true(loop_transcribe(expected, second, n, TURNS_MAX));
     for (uint32_t turns = 1; turns < 8; turns++) {
@@ -258,12 +239,12 @@ static size_t nothing_queued(void *context)
 /* A client with an utterance of five seconds, all of it sent. */
 static struct client *new_client(void)
 {
-    struct client_options options = options_for(false);
+    struct client_options options = loop_options(false);
     struct client_events events = {0};
     struct client *client;
     struct error err;
     bool worked;
-    int16_t *samples = speech(3, 5 * SECOND);
+    int16_t *samples = loop_speech(3, 5 * SECOND);
     struct client_sink sink = {.send = drop_frame, .queued = nothing_queued};
     assert_ok(client_new(NULL, &options, &events, &client, &err), &err);
     client_connected(client, sink);
@@ -343,7 +324,7 @@ static void a_drafter_survives_the_loss_of_its_vocabulary(void **state)
     struct drafter *drafter;
     struct tokenizer *vocabulary;
     struct drafter_options options = {.language = "en", .silence_ms = 1000};
-    int16_t *samples = speech(4, 5 * SECOND);
+    int16_t *samples = loop_speech(4, 5 * SECOND);
     const int32_t decided[] = {300, 301};
     uint32_t version, before;
     assert_ok(drafter_new(&draft.engine, &options, &drafter, &err), &err);
@@ -371,7 +352,7 @@ static void text_that_the_draft_model_cannot_follow_ends_the_draft_only(void **s
     struct drafter *drafter;
     struct tokenizer *vocabulary;
     struct drafter_options options = {.language = "en", .silence_ms = 1000};
-    int16_t *samples = speech(4, 5 * SECOND);
+    int16_t *samples = loop_speech(4, 5 * SECOND);
     int32_t decided[200];                   /* words of five bytes each, a token a byte */
     uint32_t version, before;
     for (uint32_t i = 0; i < ARRAY_LEN(decided); i++)

@@ -28,26 +28,6 @@ static int close_engines(void **state)
     return 0;
 }
 
-/* Noise: each seed is another "speech". */
-static int16_t *speech(uint64_t seed, size_t n)
-{
-    int16_t *samples = malloc((n + 1) * sizeof(*samples));
-    assert_non_null(samples);
-    for (size_t i = 0; i < n; i++)
-        samples[i] = (int16_t)(support_random(&seed) >> 50);
-    return samples;
-}
-
-static struct client_options options_for(bool timestamps)
-{
-    struct client_options options = client_options_default();
-    options.rules.fallback = false;
-    options.rules.timestamps = timestamps;
-    options.drafter.timestamps = timestamps;
-    options.codec = WIRE_PCM_S16;
-    return options;
-}
-
 static struct loop_result *alone(const struct client_options *options, const int16_t *samples,
                                  size_t n)
 {
@@ -87,7 +67,7 @@ static const struct policy policies[] = {
 static void compare(const struct policy *policy, struct toy_engine *draft, bool timestamps,
                     const int16_t *samples, size_t n, const struct loop_result *expected)
 {
-    struct client_options options = options_for(timestamps);
+    struct client_options options = loop_options(timestamps);
     options.rules.wait_draft = policy->wait_draft;
     options.rules.lockstep = policy->lockstep;
     options.rules.row_price = policy->row_price;
@@ -106,8 +86,8 @@ static void text_is_that_of_the_target_alone_under_every_policy(void **state)
     (void)state;
     for (uint32_t i = 0; i < ARRAY_LEN(lengths); i++) {
         for (int timestamps = 0; timestamps <= 1; timestamps++) {
-            int16_t *samples = speech(100 + i, lengths[i]);
-            struct client_options options = options_for(timestamps);
+            int16_t *samples = loop_speech(100 + i, lengths[i]);
+            struct client_options options = loop_options(timestamps);
             struct loop_result *expected = alone(&options, samples, lengths[i]);
             assert_true(expected->n_tokens > 0);
             for (uint32_t p = 0; p < ARRAY_LEN(policies); p++) {
@@ -123,8 +103,8 @@ static void text_is_that_of_the_target_alone_under_every_policy(void **state)
 static void good_drafts_save_passes(void **state)
 {
     (void)state;
-    int16_t *samples = speech(5, 10 * SECOND);
-    struct client_options options = options_for(false);
+    int16_t *samples = loop_speech(5, 10 * SECOND);
+    struct client_options options = loop_options(false);
     options.rules.wait_draft = true;
     options.rules.row_price = 0.0f;
     struct loop_result *plain = alone(&options, samples, 10 * SECOND);
@@ -143,8 +123,8 @@ static void broken_links_lose_nothing_and_repeat_nothing(void **state)
 {
     (void)state;
     size_t n = 65 * SECOND;
-    int16_t *samples = speech(9, n);
-    struct client_options options = options_for(true);
+    int16_t *samples = loop_speech(9, n);
+    struct client_options options = loop_options(true);
     struct loop_result *expected = alone(&options, samples, n);
     for (uint32_t every = 5; every < 40; every += 7) {
         struct loop *loop = loop_new(&target.engine, &good.engine, &options);
@@ -184,7 +164,7 @@ static void silence_and_crumbs_end_well(void **state)
     (void)state;
     int16_t samples[161] = {0};
     for (uint32_t i = 0; i < ARRAY_LEN(lengths); i++) {
-        struct client_options options = options_for(false);
+        struct client_options options = loop_options(false);
         struct loop *loop = loop_new(&target.engine, &good.engine, &options);
         assert_true(loop_transcribe(loop, samples, lengths[i], TURNS_MAX));
         assert_int_equal(loop->result.n_windows, lengths[i] >= 160);
@@ -195,8 +175,8 @@ static void silence_and_crumbs_end_well(void **state)
 static void language_is_detected_the_same_way_with_and_without_drafts(void **state)
 {
     (void)state;
-    int16_t *samples = speech(21, 8 * SECOND);
-    struct client_options options = options_for(false);
+    int16_t *samples = loop_speech(21, 8 * SECOND);
+    struct client_options options = loop_options(false);
     memcpy(options.rules.language, "auto", 5);
     memcpy(options.drafter.language, "auto", 5);
     struct loop_result *expected = alone(&options, samples, 8 * SECOND);
@@ -213,8 +193,8 @@ static void language_is_detected_the_same_way_with_and_without_drafts(void **sta
 static void sampled_text_is_the_same_with_and_without_drafts(void **state)
 {
     (void)state;
-    int16_t *samples = speech(33, 12 * SECOND);
-    struct client_options options = options_for(true);
+    int16_t *samples = loop_speech(33, 12 * SECOND);
+    struct client_options options = loop_options(true);
     options.rules.temperature = 0.8f;
     options.rules.seed = 77;
     struct loop_result *expected = alone(&options, samples, 12 * SECOND);
@@ -230,7 +210,7 @@ static void what_breaks_the_protocol_ends_the_session(void **state)
 {
     (void)state;
     int16_t pcm[1600] = {0};
-    struct client_options options = options_for(false);
+    struct client_options options = loop_options(false);
     struct error err;
     struct wire_frame gap = {.kind = WIRE_AUDIO,
                              .u.audio = {.utterance = 0, .first_sample = 999, .codec = WIRE_PCM_S16,

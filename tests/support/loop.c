@@ -110,6 +110,25 @@ static void connect_both(struct loop *loop)
     client_connected(loop->client, up);
 }
 
+int16_t *loop_speech(uint64_t seed, size_t n)
+{
+    int16_t *samples = malloc((n + 1) * sizeof(*samples));
+    assert_non_null(samples);
+    for (size_t i = 0; i < n; i++)
+        samples[i] = (int16_t)(support_random(&seed) >> 50);
+    return samples;
+}
+
+struct client_options loop_options(bool timestamps)
+{
+    struct client_options options = client_options_default();
+    options.rules.fallback = false;
+    options.rules.timestamps = timestamps;
+    options.drafter.timestamps = timestamps;
+    options.codec = WIRE_PCM_S16;
+    return options;
+}
+
 struct loop *loop_new(struct engine *target, struct engine *draft,
                       const struct client_options *options)
 {

@@ -45,6 +45,12 @@ struct loop {
     struct error error;                     /* a protocol failure; code STATUS_OK: none */
 };
 
+/* Noise of n samples: each seed is another "speech" to the toy backend. The caller frees. */
+int16_t *loop_speech(uint64_t seed, size_t n);
+
+/* Pure greedy decoding, PCM uplink. */
+struct client_options loop_options(bool timestamps);
+
 /* draft NULL: the target alone. Fails the test when it cannot be set up. */
 struct loop *loop_new(struct engine *target, struct engine *draft,
                       const struct client_options *options);
