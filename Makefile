@@ -34,7 +34,7 @@ $(error MODE=$(MODE) is unknown: use release, debug, asan, ubsan, tsan or cov)
 endif
 CFLAGS += $(BASE) $(OPT_$(MODE))
 LDFLAGS += $(OPT_$(MODE))
-LDLIBS := -lgrpc -lgpr -lprotobuf-c -lopenblas -lsndfile -lsamplerate -lcjson -lutf8proc -lxxhash -lz -lpthread -lm
+LDLIBS := -lgrpc -lgpr -lprotobuf-c -lsndfile -lsamplerate -lcjson -lutf8proc -lxxhash -lz -lpthread -lm
 
 # Kernel files name their instruction set: lib/kernels/*_avx2.c and so on (run-time choice in
 # dispatch.c). Under sanitizers they are compiled with less effort, and with address checks only where
@@ -69,7 +69,7 @@ SUPPORT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
 .PHONY: help run test all build unit test-programs style models deps fuzz test-speech bench clean FORCE
 
 help:
-	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
 
 build: $(LIB) $(PROGRAMS:%=$(BIN)/%) $(TOOLS:%=$(BIN)/%)
 

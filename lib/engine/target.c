@@ -6,7 +6,10 @@
 
 #include "engine/target_int.h"
 
-enum { ALIVE_US = 500000 };
+enum {
+    ALIVE_US = 500000,
+    IDLE_US = 250000,                       /* before idle time is used to measure */
+};
 
 /* Before anything was measured: a plain step and a further row of a small model on a CPU. */
 static const float prior_step_us = 4000.0f, prior_row_us = 500.0f;
@@ -201,10 +204,16 @@ uint64_t target_tick(struct target *target)
     if (worked)
         run_pass(target, &all);
     worked |= encode_slice(target);
-    uint64_t alive = keep_alive(target);
-    if (!worked && alive == UINT64_MAX)     /* nobody waits for anything */
-        worked = probe_step(target);
-    return worked ? 0 : MIN(alive, all.until_us);
+    uint64_t next = MIN(keep_alive(target), all.until_us);
+    uint64_t now = clock_us(&target->engine->clock);
+    if (worked)
+        target->worked_us = now;
+    if (worked || next != UINT64_MAX || !probe_wanted(target))
+        return worked ? 0 : next;
+    if (now < target->worked_us + IDLE_US) /* nobody waits for anything */
+        return target->worked_us + IDLE_US;
+    probe_step(target);
+    return 0;
 }
 
 void target_drain(struct target *target, uint32_t grace_ms)

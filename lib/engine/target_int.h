@@ -95,6 +95,7 @@ struct target {
         bool encoded;
         uint32_t step;
     } probe;
+    uint64_t worked_us;                     /* when there was real work the last time */
     uint32_t turn;                          /* rotates who comes first */
     bool draining;
 };
@@ -124,8 +125,10 @@ void utterance_absorb(struct target_session *session, struct utterance *u, float
 
 /* ---- target_probe.c ---- */
 
-/* A bounded piece of measuring; false: nothing left to measure. */
-bool probe_step(struct target *target);
+bool probe_wanted(const struct target *target);
+
+/* A bounded piece of measuring. */
+void probe_step(struct target *target);
 
 /* Real work has come: gives the features and the memory free. */
 void probe_abort(struct target *target);

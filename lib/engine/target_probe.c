@@ -1,18 +1,19 @@
 /* target_probe.c: what do rows cost on this machine? Measured while there is nothing else to do.
  *
  * The promise "never slower than plain decoding by more than one step" rests on the measured curve,
- * and rows that a guess makes look dear would never be tried. So an idle target encodes silence
- * once and times passes of 1, 2, 4, ... 64 rows; real work comes first and sends the probe back to
- * its start.
+ * and rows that a guess makes look dear would never be tried. So a target that has been idle for a
+ * while encodes silence and times passes of 1, 2, 4, ... 64 rows. Real work comes first: it takes
+ * the memory back at once and waits for no more than one slice or pass of the probe, which later
+ * encodes again and goes on with the passes that are left.
  */
 #include "engine/target_int.h"
+
+enum { SLICE_US = 4000 };                  /* how long an utterance that comes now may wait */
 
 static const uint32_t probe_rows[] = {1, 1, 2, 4, 8, 16, 32, 48, 64, 64, 32, 16, 8, 4, 2, 1, 1};
 
 void probe_abort(struct target *target)
 {
-    if (target->probe.step < ARRAY_LEN(probe_rows))
-        target->probe.step = 0;
     target->probe.encoded = false;
     backend_close(&target->probe.sequence);
 }
@@ -25,8 +26,7 @@ static enum status probe_encode(struct target *target, struct error *err)
                                         .n_frames = WINDOW_FRAMES};
     for (size_t i = 0; i < n; i++)
         target->features[i] = -1.5f;        /* log-mel of digital silence */
-    return backend_encode(target->probe.sequence, &features, target->options.slice_us,
-                          &target->probe.encoded, err);
+    return backend_encode(target->probe.sequence, &features, SLICE_US, &target->probe.encoded, err);
 }
 
 static enum status probe_pass(struct target *target, struct error *err)
@@ -51,12 +51,15 @@ static enum status probe_pass(struct target *target, struct error *err)
     return rc;
 }
 
-bool probe_step(struct target *target)
+bool probe_wanted(const struct target *target)
+{
+    return target->probe.step < ARRAY_LEN(probe_rows);
+}
+
+void probe_step(struct target *target)
 {
     struct error err;
     enum status rc = STATUS_OK;
-    if (target->probe.step >= ARRAY_LEN(probe_rows))
-        return false;
     if (!target->probe.sequence)
         rc = backend_open(target->engine->backend, &target->probe.sequence, &err);
     else if (!target->probe.encoded)
@@ -67,5 +70,4 @@ bool probe_step(struct target *target)
         target->probe.step = ARRAY_LEN(probe_rows); /* the prior must do */
     if (target->probe.step == ARRAY_LEN(probe_rows))
         backend_close(&target->probe.sequence);
-    return true;
 }

@@ -1,7 +1,6 @@
 /* cpu.c: the five verbs on this machine's processors. */
 #include "backend/cpu/cpu.h"
 
-#include <cblas.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -167,9 +166,8 @@ static enum status choose(struct cpu_backend *backend, const struct cpu_options 
         n_threads =
             (uint32_t)MIN(MAX(sysconf(_SC_NPROCESSORS_ONLN), 1L), (long)THREADS_DEFAULT_MAX);
     backend->clock = options->clock ? *options->clock : clock_monotonic();
-    backend->encoder_blas = options->encoder_blas;
-    if (options->encoder_blas)
-        openblas_set_num_threads(1);    /* each of our threads calls it on its own rows */
+    if (options->encoder_blas && blas_load(&backend->sgemm, err) != STATUS_OK)
+        return STATUS_UNAVAILABLE;
     return pool_new(n_threads, !options->unpinned, &backend->pool, err);
 }
 

@@ -10,6 +10,7 @@
 #ifndef BACKEND_CPU_CPU_INT_H
 #define BACKEND_CPU_CPU_INT_H
 
+#include "backend/cpu/blas.h"
 #include "backend/cpu/cpu.h"
 #include "base/pool.h"
 #include "kernels/gemm.h"
@@ -106,7 +107,7 @@ struct encoder_worker {
     float *sum;                 /* [rows][n_state] */
     float *scores;              /* [ENCODER_QUERIES][positions], over the three above */
     void *x8, *hidden8;         /* q8_0 weights: a layer's input, the hidden units, in 8 bits */
-    float *blas;                /* encoder_blas only: weights row-major, then products */
+    float *blas;                /* with sgemm only: weights row-major, then products */
 };
 
 enum {
@@ -172,7 +173,7 @@ void project_q8(const struct cpu_backend *backend, const struct project *job, vo
 bool project_is_q8(const struct cpu_backend *backend, const struct projection *p);
 
 /* The same through OpenBLAS, one thread. Floats of scratch that it needs. */
-void project_blas(const struct encoder_worker *worker, const struct kernels *kernels,
+void project_blas(const struct encoder_worker *worker, const struct cpu_backend *backend,
                   const struct project *job);
 size_t project_blas_floats(uint32_t n_in_max);
 
@@ -226,7 +227,7 @@ struct cpu_backend {
     const struct kernels *kernels;
     const struct gemm *gemm;
     struct clock clock;
-    bool encoder_blas;
+    blas_sgemm_fn *sgemm;               /* encoder_blas: OpenBLAS's; NULL: own products */
     struct pool *pool;
     struct weights weights;
     struct encoder encoder;

@@ -333,19 +333,22 @@ struct slice {
     struct cpu_backend *backend;
     _Atomic uint32_t next;
     uint32_t end;
+    uint64_t deadline_us;
 };
 
-/* Threads take units as they get free: a core that somebody else uses delays only its own unit. */
+/* Threads take units as they get free: a core that somebody else uses delays only its own unit.
+ * Time is looked at before a unit is taken, so what was taken is done, and all of it before `next`.
+ */
 static void run_slice(void *context, uint32_t thread, uint32_t n_threads)
 {
     struct slice *slice = context;
     (void)n_threads;
-    for (;;) {
+    do {
         uint32_t unit = atomic_fetch_add_explicit(&slice->next, 1, memory_order_relaxed);
         if (unit >= slice->end)
             return;
         run_unit(slice->backend, &slice->backend->encoder.workers[thread], unit);
-    }
+    } while (clock_us(&slice->backend->clock) < slice->deadline_us);
 }
 
 /* The stage after a finished one: layers repeat QKV, ATTENTION, FEED; CROSS repeats per decoder
@@ -384,13 +387,13 @@ bool encoder_advance(struct cpu_backend *backend, uint64_t deadline_us)
     struct encoder *e = &backend->encoder;
     pool_hot(backend->pool);
     do {
-        uint32_t n_units = stage_units(backend);
-        uint32_t n = deadline_us == UINT64_MAX ? n_units : pool_threads(backend->pool);
-        struct slice slice = {
-            .backend = backend, .next = e->unit, .end = MIN(e->unit + n, n_units)};
+        struct slice slice = {.backend = backend,
+                              .next = e->unit,
+                              .end = stage_units(backend),
+                              .deadline_us = deadline_us};
         pool_run(backend->pool, run_slice, &slice);
-        e->unit = slice.end;
-        if (e->unit == n_units)
+        e->unit = MIN(slice.next, slice.end);
+        if (e->unit == slice.end)
             next_stage(backend, e);
     } while (e->stage != STAGE_DONE && clock_us(&backend->clock) < deadline_us);
     pool_cool(backend->pool);
@@ -434,7 +437,7 @@ static void lay_out(struct cpu_backend *backend, struct carve *carve)
             w->x8 = carve_take(carve, q8_rows_bytes(ENCODER_ROWS, width));
             w->hidden8 = carve_take(carve, q8_rows_bytes(ENCODER_ROWS, s->n_ff));
         }
-        w->blas = backend->encoder_blas
+        w->blas = backend->sgemm
                       ? carve_take(carve, project_blas_floats((uint32_t)k_max) * sizeof(float))
                       : NULL;
     }

@@ -5,7 +5,6 @@
  * block's time at 126 rows, and no float32 copy of the model.
  * 8 bits: as in the decoder, inputs are quantised and integers multiplied (kernels.h).
  */
-#include <cblas.h>
 #include <string.h>
 
 #include "backend/cpu/cpu_int.h"
@@ -59,7 +58,7 @@ static void prefetch_panels(const struct matrix *w, uint32_t panel, uint32_t n)
 
 bool project_is_q8(const struct cpu_backend *backend, const struct projection *p)
 {
-    return p->w.type == WEIGHT_Q8_0 && !backend->encoder_blas;
+    return p->w.type == WEIGHT_Q8_0 && !backend->sgemm;
 }
 
 void project_quantise(const struct cpu_backend *backend, const struct project *job, void *x8)
@@ -93,8 +92,9 @@ void project_q8(const struct cpu_backend *backend, const struct project *job, vo
 void project_run(const struct cpu_backend *backend, const struct encoder_worker *worker,
                  const struct project *job)
 {
-    if (backend->encoder_blas) {
-        project_blas(worker, backend->kernels, job);
+    bool overlap = job->a_stride < job->k_to - job->k_from; /* a convolution: not for BLAS */
+    if (backend->sgemm && !overlap) {
+        project_blas(worker, backend, job);
         return;
     }
     if (project_is_q8(backend, job->p)) {
@@ -159,17 +159,17 @@ static void store_product(const struct project *job, uint32_t panel, uint32_t n,
         }
 }
 
-void project_blas(const struct encoder_worker *worker, const struct kernels *kernels,
+void project_blas(const struct encoder_worker *worker, const struct cpu_backend *backend,
                   const struct project *job)
 {
     int n_k = (int)(job->k_to - job->k_from);
     for (uint32_t panel = job->panel_from; panel < job->panel_to; panel += BLAS_PANELS) {
         uint32_t n = MIN((uint32_t)BLAS_PANELS, job->panel_to - panel);
         float *b = worker->blas, *product = b + (size_t)n_k * n * PANEL;
-        unpack_rows(kernels, job, panel, n, worker->panel, b);
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)job->n_rows, (int)(n * PANEL),
-                    n_k, 1.0f, job->a, (int)job->a_stride, b, (int)(n * PANEL), 0.0f, product,
-                    (int)(n * PANEL));
+        unpack_rows(backend->kernels, job, panel, n, worker->panel, b);
+        backend->sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)job->n_rows,
+                       (int)(n * PANEL), n_k, 1.0f, job->a, (int)job->a_stride, b,
+                       (int)(n * PANEL), 0.0f, product, (int)(n * PANEL));
         store_product(job, panel, n, product);
     }
 }
