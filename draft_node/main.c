@@ -6,7 +6,6 @@
  *   reader        live input only: reads stdin into the inbox
  *   pool 1..n-1   the draft backend's workers
  */
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/standard_streams.h"
 #include "config/exit_codes.h"
 #include "config/options.h"
 #include "config/version.h"
@@ -363,18 +363,7 @@ static int run_program(const struct values *values, const char *const *files)
     return exit_code_of(rc, &summary);
 }
 
-/* A standard stream that is closed must not become a socket, into which messages would be written:
- * its number is taken by something that fails in the same way. Libraries open files before main(),
- * so this runs before them. */
-static void fill_standard_streams(void)
-{
-    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-        if (fcntl(fd, F_GETFD) < 0)
-            (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
-}
-
-__attribute__((section(".preinit_array"), used)) static void (*const before_main)(void) =
-    fill_standard_streams;
+BEFORE_MAIN(standard_streams_fill);
 
 int main(int argc, char **argv)
 {

@@ -6,7 +6,6 @@
  *   model         owns engine and sessions: takes events from a queue, ticks the target, answers
  *   pool 1..n-1   the backend's workers; spin while a step runs, sleep between
  */
-#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
@@ -15,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/standard_streams.h"
 #include "config/exit_codes.h"
 #include "config/options.h"
 #include "config/version.h"
@@ -131,18 +131,7 @@ static enum status run(const struct values *values, const sigset_t *signals, str
     return rc;
 }
 
-/* A standard stream that is closed must not become a socket, into which messages would be written:
- * its number is taken by something that fails in the same way. Libraries open files before main(),
- * so this runs before them. */
-static void fill_standard_streams(void)
-{
-    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-        if (fcntl(fd, F_GETFD) < 0)
-            (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
-}
-
-__attribute__((section(".preinit_array"), used)) static void (*const before_main)(void) =
-    fill_standard_streams;
+BEFORE_MAIN(standard_streams_fill);
 
 int main(int argc, char **argv)
 {

@@ -11,10 +11,15 @@
 
 enum {
     EVENTS_MAX = 8192,                      /* frames that wait for the model thread, all clients */
-    WAITING_BYTES_MAX = 8 << 20             /* of one client: its credit of four utterances */
+    WAITING_BYTES_MAX = 8 << 20,            /* of one client: its credit of four utterances */
+    OPEN_WITHIN_US = 5000000,               /* a stream without its Open is ended */
+    WATCH_US = 250000,                      /* the watchdog looks this often, */
+    SLOW_US = 500000,                       /* speaks for a step that lasts longer than this, */
+    STUCK_US = 60000000                     /* and no more for one that will never end */
 };
 
-/* One client's stream. The rpc thread sets `gone`; the model thread owns all else. */
+/* One client's stream. The rpc thread sets `gone`; the model thread owns all else. The watchdog
+ * reads `owed`, and the list under its lock. */
 struct connection {
     struct connection *next;
     struct serve *serve;
@@ -23,6 +28,8 @@ struct connection {
     atomic_bool gone;                       /* on_done came: no callback will come any more */
     atomic_uint queued;                     /* its events in the queue */
     atomic_size_t waiting_bytes;            /* of their frames */
+    atomic_bool owed;                       /* the client waits for a result */
+    uint64_t opened_us;
 };
 
 enum event_kind { EVENT_OPEN, EVENT_FRAME, EVENT_REFUSED, EVENT_WAKE };
@@ -43,8 +50,11 @@ struct serve {
     struct event wake;
     struct wire_bytes vocabulary;           /* packed answer of GetVocabulary */
     struct connection *connections;
-    pthread_t thread;
-    bool thread_runs;
+    pthread_mutex_t lock;                   /* of the list, for the watchdog */
+    pthread_t thread, watchdog;
+    bool thread_runs, watchdog_runs;
+    _Atomic uint64_t step_began_us;         /* 0: the model thread waits for events */
+    struct queue *watchdog_end;             /* nothing comes: its end ends the watchdog */
     atomic_bool stopping;
     uint32_t grace_ms;                      /* valid once stopping is set */
 };
@@ -181,8 +191,11 @@ static void open_connection(struct serve *serve, struct connection *connection)
 {
     struct error err;
     struct target_sink sink = {.send = send_frame, .context = connection};
+    pthread_mutex_lock(&serve->lock);
+    connection->opened_us = clock_us(&serve->engine->clock);
     connection->next = serve->connections;
     serve->connections = connection;
+    pthread_mutex_unlock(&serve->lock);
     enum status rc = target_session_open(serve->target, sink, &connection->session, &err);
     if (rc != STATUS_OK)
         end_stream(connection, rc, err.text);
@@ -218,14 +231,31 @@ static void handle_event(struct serve *serve, struct event *event)
     free(event);
 }
 
+/* Ends what is over; returns when to look again for a stream that has not sent its Open. */
+static uint64_t end_streams(struct serve *serve)
+{
+    uint64_t now = clock_us(&serve->engine->clock), next = UINT64_MAX;
+    for (struct connection *c = serve->connections; c; c = c->next) {
+        bool session = c->session != NULL;
+        atomic_store(&c->owed, session && target_session_busy(c->session));
+        if (session && target_session_dead(c->session))
+            end_stream(c, STATUS_UNAVAILABLE, "the session ended");
+        else if (session && !target_session_ready(c->session) &&
+                 now >= c->opened_us + OPEN_WITHIN_US)
+            end_stream(c, STATUS_TIMEOUT, "no Open frame came");
+        else if (session && !target_session_ready(c->session))
+            next = MIN(next, c->opened_us + OPEN_WITHIN_US);
+    }
+    return next;
+}
+
 /* Frees what is gone: the stream's last callback is over and none of its events waits. */
 static void sweep(struct serve *serve)
 {
+    pthread_mutex_lock(&serve->lock);
     struct connection **link = &serve->connections;
     while (*link) {
         struct connection *connection = *link;
-        if (connection->session && target_session_dead(connection->session))
-            end_stream(connection, STATUS_UNAVAILABLE, "the session ended");
         if (!atomic_load(&connection->gone) || atomic_load(&connection->queued) > 0) {
             link = &connection->next;
             continue;
@@ -235,6 +265,7 @@ static void sweep(struct serve *serve)
         rpc_unref(connection->call);
         free(connection);
     }
+    pthread_mutex_unlock(&serve->lock);
 }
 
 static bool any_busy(const struct serve *serve)
@@ -266,16 +297,48 @@ static void *model_thread(void *argument)
     struct serve *serve = argument;
     uint64_t until = UINT64_MAX, end_us = UINT64_MAX;
     for (;;) {
+        atomic_store(&serve->step_began_us, 0);
         take_events(serve, MIN(until, end_us));
+        atomic_store(&serve->step_began_us, clock_us(&serve->engine->clock));
         if (end_us == UINT64_MAX && atomic_load(&serve->stopping)) {
             end_us = clock_us(&serve->engine->clock) + (uint64_t)serve->grace_ms * 1000u;
             target_drain(serve->target, serve->grace_ms);
         }
         if (end_us != UINT64_MAX && (!any_busy(serve) || clock_us(&serve->engine->clock) >= end_us))
             return NULL;
-        until = target_tick(serve->target);
+        until = MIN(target_tick(serve->target), end_streams(serve));
         sweep(serve);
     }
+}
+
+/* ---- watchdog ---- */
+
+/* A step of a large model may take longer than a client's patience with a silent target. */
+static void speak_for_the_model(struct serve *serve)
+{
+    uint64_t began = atomic_load(&serve->step_began_us);
+    uint64_t now = clock_us(&serve->engine->clock);
+    if (began == 0 || now < began + SLOW_US || now > began + STUCK_US)
+        return;
+    const struct wire_frame alive = {.kind = WIRE_ALIVE};
+    struct wire_bytes bytes;
+    if (wire_pack(&alive, &bytes, NULL) != STATUS_OK)
+        return;
+    pthread_mutex_lock(&serve->lock);
+    for (struct connection *c = serve->connections; c; c = c->next)
+        if (atomic_load(&c->owed) && !atomic_load(&c->gone))
+            (void)rpc_send(c->call, bytes.data, bytes.size);
+    pthread_mutex_unlock(&serve->lock);
+    wire_bytes_release(&bytes);
+}
+
+static void *watchdog_thread(void *argument)
+{
+    struct serve *serve = argument;
+    void *item;
+    while (queue_pop(serve->watchdog_end, WATCH_US, &item) == QUEUE_EMPTY)
+        speak_for_the_model(serve);
+    return NULL;
 }
 
 /* ---- life ---- */
@@ -315,6 +378,13 @@ static enum status start_server(struct serve *serve, const struct serve_options 
     return rpc_server_new(&server, &serve->server, err);
 }
 
+static enum status start_thread(pthread_t *thread, void *(*main)(void *), struct serve *serve,
+                                bool *runs, struct error *err)
+{
+    *runs = pthread_create(thread, NULL, main, serve) == 0;
+    return *runs ? STATUS_OK : error_set(err, STATUS_EXHAUSTED, "cannot start a thread");
+}
+
 enum status serve_start(struct engine *engine, const struct serve_options *options,
                         struct serve **out, struct error *err)
 {
@@ -324,14 +394,18 @@ enum status serve_start(struct engine *engine, const struct serve_options *optio
         return error_set(err, STATUS_NO_MEMORY, "no memory for the server");
     serve->engine = engine;
     serve->wake.kind = EVENT_WAKE;
+    pthread_mutex_init(&serve->lock, NULL);
     enum status rc = queue_new(EVENTS_MAX, &serve->events, err);
+    if (rc == STATUS_OK)
+        rc = queue_new(1, &serve->watchdog_end, err);
     if (rc == STATUS_OK)
         rc = target_new(engine, &options->target, &serve->target, err);
     if (rc == STATUS_OK)
         rc = pack_vocabulary(serve, err);
-    if (rc == STATUS_OK && pthread_create(&serve->thread, NULL, model_thread, serve) != 0)
-        rc = error_set(err, STATUS_EXHAUSTED, "cannot start a thread");
-    serve->thread_runs = rc == STATUS_OK;
+    if (rc == STATUS_OK)
+        rc = start_thread(&serve->thread, model_thread, serve, &serve->thread_runs, err);
+    if (rc == STATUS_OK)
+        rc = start_thread(&serve->watchdog, watchdog_thread, serve, &serve->watchdog_runs, err);
     if (rc == STATUS_OK)
         rc = start_server(serve, options, err);
     if (rc != STATUS_OK) {
@@ -365,6 +439,10 @@ void serve_stop(struct serve **serve_ptr, uint32_t grace_ms)
     if (!serve)
         return;
     stop_model_thread(serve, grace_ms);
+    if (serve->watchdog_runs) {
+        queue_close(serve->watchdog_end);
+        pthread_join(serve->watchdog, NULL);
+    }
     if (serve->server)
         rpc_server_stop(serve->server, 300);
     rpc_server_free(&serve->server);
@@ -374,6 +452,8 @@ void serve_stop(struct serve **serve_ptr, uint32_t grace_ms)
     sweep(serve);                           /* every call has had its on_done */
     target_free(&serve->target);
     queue_free(&serve->events);
+    queue_free(&serve->watchdog_end);
+    pthread_mutex_destroy(&serve->lock);
     wire_bytes_release(&serve->vocabulary);
     free(serve);
     *serve_ptr = NULL;

@@ -9,6 +9,7 @@
 enum {
     ALIVE_US = 500000,
     IDLE_US = 250000,                       /* before idle time is used to measure */
+    REST_US = 2000000,                      /* before an idle session's memory is given back */
 };
 
 /* Before anything was measured: a plain step and a further row of a small model on a CPU. */
@@ -84,6 +85,7 @@ static bool encode_slice(struct target *target)
         probe_abort(target);
         utterance_features(session, u);
         target->encoding = session;
+        session->holds_memory = true;
     }
     struct backend_features features = {.mel = target->features,
                                         .n_mels = target->engine->description->n_mels,
@@ -195,6 +197,23 @@ static uint64_t keep_alive(struct target *target)
     return next;
 }
 
+/* Sessions stay open for hours between two utterances; keys and values need not. Returns when the
+ * next one has rested for long enough. */
+static uint64_t give_memory_back(struct target *target)
+{
+    uint64_t next = UINT64_MAX;
+    uint64_t now = clock_us(&target->engine->clock);
+    for (struct target_session *s = target->sessions; s; s = s->next) {
+        if (s->n_utterances > 0)
+            s->busy_us = now;
+        else if (s->holds_memory && now >= s->busy_us + REST_US)
+            session_reopen_sequence(s);
+        else if (s->holds_memory)
+            next = MIN(next, s->busy_us + REST_US);
+    }
+    return next;
+}
+
 uint64_t target_tick(struct target *target)
 {
     struct gathered all = {.until_us = UINT64_MAX};
@@ -205,13 +224,14 @@ uint64_t target_tick(struct target *target)
         run_pass(target, &all);
     worked |= encode_slice(target);
     uint64_t next = MIN(keep_alive(target), all.until_us);
+    uint64_t rest = give_memory_back(target);
     uint64_t now = clock_us(&target->engine->clock);
     if (worked)
         target->worked_us = now;
     if (worked || next != UINT64_MAX || !probe_wanted(target))
-        return worked ? 0 : next;
-    if (now < target->worked_us + IDLE_US) /* nobody waits for anything */
-        return target->worked_us + IDLE_US;
+        return worked ? 0 : MIN(next, rest);
+    if (now < target->worked_us + IDLE_US)  /* nobody waits for anything */
+        return MIN(rest, target->worked_us + IDLE_US);
     probe_step(target);
     return 0;
 }

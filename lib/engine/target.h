@@ -57,6 +57,9 @@ MUST_CHECK enum status target_session_receive(struct target_session *session,
 /* True once the sink refused a frame or the model failed for this session. */
 bool target_session_dead(const struct target_session *session);
 
+/* Has its Open come? */
+bool target_session_ready(const struct target_session *session);
+
 /* Has the session unfinished utterances? */
 bool target_session_busy(const struct target_session *session);
 

@@ -79,6 +79,8 @@ struct target_session {
     struct spec_calibration calibration;
     struct draft_habits habits;
     uint64_t alive_us;                      /* last frame sent while work was owed */
+    uint64_t busy_us;                       /* when it last had an utterance */
+    bool holds_memory;                      /* keys and values have been taken */
 };
 
 struct target {
@@ -134,6 +136,9 @@ void probe_step(struct target *target);
 void probe_abort(struct target *target);
 
 /* ---- target_session.c ---- */
+
+/* A new sequence in place of the session's: the memory of the former one is given back. */
+void session_reopen_sequence(struct target_session *session);
 
 /* Sends; marks the session dead when the sink refuses. */
 void session_send(struct target_session *session, const struct wire_frame *frame);

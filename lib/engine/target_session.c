@@ -79,15 +79,20 @@ static struct utterance *find(struct target_session *session, uint32_t id)
     return NULL;
 }
 
+void session_reopen_sequence(struct target_session *session)
+{
+    backend_close(&session->sequence);
+    if (backend_open(session->target->engine->backend, &session->sequence, NULL) != STATUS_OK)
+        session->dead = true;
+    session->holds_memory = false;
+}
+
 /* The backend goes on with a window that it has begun: given up halfway, it would be taken for the
  * session's next one. A new sequence knows nothing of it. */
 static void abandon_window(struct target_session *session)
 {
-    struct target *target = session->target;
-    target->encoding = NULL;
-    backend_close(&session->sequence);
-    if (backend_open(target->engine->backend, &session->sequence, NULL) != STATUS_OK)
-        session->dead = true;
+    session->target->encoding = NULL;
+    session_reopen_sequence(session);
 }
 
 void session_remove_utterance(struct target_session *session, uint32_t id)
@@ -422,6 +427,11 @@ void target_session_close(struct target_session **session_ptr)
 bool target_session_dead(const struct target_session *session)
 {
     return session->dead;
+}
+
+bool target_session_ready(const struct target_session *session)
+{
+    return session->open;
 }
 
 bool target_session_busy(const struct target_session *session)

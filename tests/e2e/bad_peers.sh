@@ -6,7 +6,8 @@ start_target target --model base || exit 2
 
 # What a wrong client is told (tests/e2e/rogue_client.c), as a pattern over all lines.
 declare -A says=(
-    [no-open]='done invalid argument the first frame.*Open' [open-twice]='done invalid argument a second Open'
+    [no-open]='done invalid argument the first frame.*Open' [says-nothing]='done timed out no Open'
+    [open-twice]='done invalid argument a second Open'
     [other-version]='done not supported protocol versions 7 to 9.*speaks' [other-vocabulary]='done mismatch .*vocabulary'
     [other-language]='done invalid argument .*no language "tlh"' [bad-temperature]='done corrupt data .*temperature'
     [huge-frame]='done resource exhausted .*' [large-frame]='done corrupt data .*limit is' [big-frame]='done corrupt data .*limit is'

@@ -199,6 +199,11 @@ static void no_open(struct session *s)
     send_pcm(s, 0, 0, s->samples, 1000);
 }
 
+static void says_nothing(struct session *s)
+{
+    (void)s;                                /* the stream is open; its Open never comes */
+}
+
 static void open_twice(struct session *s)
 {
     open_session(s);
@@ -456,7 +461,8 @@ struct rogue_case {
 };
 
 static const struct rogue_case cases[] = {
-    {"no-open", no_open}, {"open-twice", open_twice}, {"other-version", other_version},
+    {"no-open", no_open}, {"says-nothing", says_nothing}, {"open-twice", open_twice},
+    {"other-version", other_version},
     {"other-vocabulary", other_vocabulary}, {"other-language", other_language},
     {"bad-temperature", bad_temperature}, {"huge-frame", huge_frame},
     {"large-frame", large_frame}, {"big-frame", big_frame},

@@ -2,6 +2,7 @@
 #include "../support/loop.h"
 #include "../support/support.h"
 #include "../support/toy_engine.h"
+#include "engine/target_int.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -228,6 +229,30 @@ static void what_breaks_the_protocol_ends_the_session(void **state)
     }
 }
 
+static void an_idle_session_gives_its_memory_back_and_goes_on(void **state)
+{
+    (void)state;
+    uint64_t now_us = 1000000;
+    struct clock machine = target.engine.clock;
+    int16_t *samples = loop_speech(5, 3 * SECOND);
+    struct client_options options = loop_options(false);
+    struct loop_result *expected = alone(&options, samples, 3 * SECOND);
+    target.engine.clock = clock_manual(&now_us);
+    struct loop *loop = loop_new(&target.engine, NULL, &options);
+    for (int i = 0; i < 3; i++) {
+        assert_true(loop_transcribe(loop, samples, 3 * SECOND, TURNS_MAX));
+        assert_same(expected, &loop->result);
+        assert_true(loop->session->holds_memory);
+        now_us += 10000000;
+        (void)loop_turn(loop);
+        assert_false(loop->session->holds_memory);
+    }
+    loop_free(loop);
+    target.engine.clock = machine;
+    free(expected);
+    free(samples);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +263,7 @@ int main(void)
         cmocka_unit_test(language_is_detected_the_same_way_with_and_without_drafts),
         cmocka_unit_test(sampled_text_is_the_same_with_and_without_drafts),
         cmocka_unit_test(what_breaks_the_protocol_ends_the_session),
+        cmocka_unit_test(an_idle_session_gives_its_memory_back_and_goes_on),
     };
     return cmocka_run_group_tests(tests, open_engines, close_engines);
 }
