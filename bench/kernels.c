@@ -106,7 +106,7 @@ static void one_linear(struct bench *b, const struct matrix *w, float *y, uint32
                        uint32_t n_threads)
 {
     uint32_t from, to;
-    struct linear job = {.w = w, .n_rows = b->n_rows, .x = b->x, .x_stride = w->n_in,
+    struct linear job = {.w = w, .n_rows = b->n_rows, .x = b->x, .x_stride = w->n_in + PANEL,
                          .xq = b->xq[w->n_in == N_FF], .y = y, .y_stride = w->n_out};
     share_of(matrix_panels(w->n_out), thread, n_threads, &from, &to);
     b->kernels->linear(&job, from, to);
@@ -205,10 +205,10 @@ static void bench_cross(struct bench *b, const char *rows)
 
 static void make_buffers(struct bench *b)
 {
-    b->x = must(kernels_alloc(ROWS_MAX * N_FF * sizeof(float)));
-    b->y = must(kernels_alloc(ROWS_MAX * N_FF * sizeof(float)));
+    b->x = must(kernels_alloc(ROWS_MAX * (N_FF + PANEL) * sizeof(float)));
+    b->y = must(kernels_alloc(ROWS_MAX * (N_FF + PANEL) * sizeof(float)));
     b->logits = must(kernels_alloc(ROWS_MAX * (size_t)N_VOCAB * sizeof(float)));
-    for (size_t i = 0; i < (size_t)ROWS_MAX * N_FF; i++)
+    for (size_t i = 0; i < (size_t)ROWS_MAX * (N_FF + PANEL); i++)
         b->x[i] = sinf((float)i);
     for (int wide = 0; wide < 2; wide++) {
         size_t n = wide ? N_FF : N_STATE;

@@ -79,7 +79,7 @@ struct attention {
 };
 
 /* Rows of one attention call that are worked on together; more rows are taken in such groups. */
-enum { ATTENTION_ROWS = 16 };
+enum { ATTENTION_ROWS = 24 };
 
 /* Floats of scratch for attention over n_slots slots. */
 size_t attention_scratch(uint32_t n_slots);

@@ -42,7 +42,7 @@ static void attend_rows(const struct attention *job, uint32_t first, uint32_t n_
         .y = scores,
         .y_stride = width,
     };
-    strip_sheet(&by_key, WEIGHT_F16, n_rows, (uint32_t)width / PANEL, SCORE_ROWS, SCORE_GROUPS);
+    strip_sheet(&by_key, WEIGHT_F16, n_rows, (uint32_t)width / PANEL, &score_shape);
     for (size_t r = 0; r < n_rows; r++) {
         float *p = scores + r * width;
         for (size_t i = 0; i < job->n_tail; i++)
@@ -61,8 +61,7 @@ static void attend_rows(const struct attention *job, uint32_t first, uint32_t n_
         .y = job->out + first * job->out_stride,
         .y_stride = job->out_stride,
     };
-    strip_sheet(&by_dimension, WEIGHT_F16, n_rows, job->head_size / PANEL, VALUE_ROWS,
-                STRIP_GROUPS_MAX);
+    strip_sheet(&by_dimension, WEIGHT_F16, n_rows, job->head_size / PANEL, &value_shape);
 }
 
 static void simd_attention(const struct attention *job)
@@ -71,8 +70,12 @@ static void simd_attention(const struct attention *job)
     SA_ASSERT(job->head_size % PANEL == 0 && job->head_size <= 256);
     SA_ASSERT(job->n_prefix + job->n_tail > 0 && n_slots >= job->n_prefix + job->n_tail);
     size_t width = (size_t)matrix_panels(n_slots) * PANEL;
-    for (uint32_t first = 0; first < job->n_rows; first += ATTENTION_ROWS)
-        attend_rows(job, first, MIN(ATTENTION_ROWS, job->n_rows - first), width);
+    uint32_t n_groups = (job->n_rows + ATTENTION_ROWS - 1) / ATTENTION_ROWS;
+    for (uint32_t group = 0; group < n_groups; group++) {
+        uint32_t from, to;
+        share_of(job->n_rows, group, n_groups, &from, &to);
+        attend_rows(job, from, to - from, width);
+    }
 }
 
 #endif

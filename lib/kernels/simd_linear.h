@@ -15,9 +15,36 @@
 #define Q8_ROWS_MAX (VEC16_SUMS >= 24 ? 12 : 4)
 #endif
 
+/* Bytes of one block of 32 weights for 16 outputs, scales included. */
+enum { Q8_BLOCK_STEP = (Q8_BLOCK + 2) * PANEL, LINE = 64 };
+
+/* What a pass over a panel prefetches: n_lines cache lines per block of 32 weights, from `at`. */
+struct look_ahead {
+    const char *at;
+    uint32_t n_lines;
+};
+
+/* Block `block` of `n_blocks` of rows: its share of the next panel; alone, the stream itself. */
+INLINE struct look_ahead q8_look_ahead(const int8_t *panel, uint32_t n_in, uint32_t block,
+                                       uint32_t n_blocks)
+{
+    uint32_t lines = (Q8_BLOCK_STEP + LINE - 1) / LINE;
+    uint32_t share = (lines + n_blocks - 1) / n_blocks;
+    size_t skip = n_blocks == 1 ? PREFETCH_BYTES
+                                : (size_t)n_in / Q8_BLOCK * (Q8_BLOCK_STEP + block * share * LINE);
+    return (struct look_ahead){.at = (const char *)panel + skip, .n_lines = share};
+}
+
+/* Results go to memory that was last touched a step ago: ask for it before the sums are done. */
+INLINE void prefetch_results(const float *y, size_t y_stride, int rows)
+{
+    for (int r = 0; r < rows; r++)
+        __builtin_prefetch(y + (size_t)r * y_stride, 1);
+}
+
 /* One panel by `rows` rows of activations (a constant at each call) from row `first` on. */
 INLINE void q8_block(const struct linear *job, const int8_t *panel, const int rows, size_t first,
-                     vec16 *sum)
+                     struct look_ahead ahead, vec16 *sum)
 {
     size_t n = job->w->n_in;
     size_t n_blocks = n / Q8_BLOCK;
@@ -28,20 +55,18 @@ INLINE void q8_block(const struct linear *job, const int8_t *panel, const int ro
     for (int r = 0; r < rows; r++)
         sum[r] = vec_zero();
     for (size_t block = 0; block < n_blocks; block++) {
+        for (uint32_t i = 0; i < ahead.n_lines; i++, ahead.at += LINE)
+            __builtin_prefetch(ahead.at, 0, 2); /* the first level is full of activations */
         ivec16 dot[Q8_ROWS_MAX];
         for (int r = 0; r < rows; r++)
             dot[r] = ivec_start(offset[(size_t)r * n_blocks + block]);
 #pragma GCC unroll 8
         for (size_t i = 0; i < Q8_BLOCK; i += 4) {
-            const int8_t *w_at = panel + (block * Q8_BLOCK + i) * PANEL;
-            __builtin_prefetch(w_at + PREFETCH_BYTES);
-            q8vec w = q8_load(w_at);
+            q8vec w = q8_load(panel + (block * Q8_BLOCK + i) * PANEL);
             for (int r = 0; r < rows; r++)
                 dot[r] = ivec_dot4(dot[r], w, q + (size_t)r * n + block * Q8_BLOCK + i);
         }
-        const uint16_t *d_at = w_scale + block * PANEL;
-        __builtin_prefetch((const char *)d_at + PREFETCH_BYTES); /* scales lie in the stream too */
-        vec16 d = vec_load_f16(d_at);
+        vec16 d = vec_load_f16(w_scale + block * PANEL);
         for (int r = 0; r < rows; r++) {
             vec16 both = vec_mul(d, vec_set1(scale[(size_t)r * n_blocks + block]));
             sum[r] = vec_fma(both, ivec_to_float(dot[r]), sum[r]);
@@ -50,12 +75,13 @@ INLINE void q8_block(const struct linear *job, const int8_t *panel, const int ro
 }
 
 INLINE void q8_rows(const struct linear *job, const int8_t *panel, uint32_t rows, size_t first,
-                    const float *bias, float *y, size_t y_stride)
+                    struct look_ahead ahead, const float *bias, float *y, size_t y_stride)
 {
     vec16 sum[Q8_ROWS_MAX];
-#define Q8_CASE(r)                             \
-    case r:                                    \
-        q8_block(job, panel, r, first, sum);   \
+#define Q8_CASE(r)                                    \
+    case r:                                           \
+        prefetch_results(y, y_stride, r);             \
+        q8_block(job, panel, r, first, ahead, sum);   \
         for (size_t i = 0; i < (r); i++)       \
             vec_store(y + i * y_stride, bias ? vec_add(sum[i], vec_load(bias)) : sum[i]); \
         break;
@@ -80,7 +106,8 @@ static void linear_q8(const struct linear *job, uint32_t panel, const float *bia
     for (uint32_t block = 0; block < n_blocks; block++) {
         uint32_t from, to;
         share_of(job->n_rows, block, n_blocks, &from, &to);
-        q8_rows(job, w, to - from, from, bias, y + from * y_stride, y_stride);
+        struct look_ahead ahead = q8_look_ahead(w, job->w->n_in, block, n_blocks);
+        q8_rows(job, w, to - from, from, ahead, bias, y + from * y_stride, y_stride);
     }
 }
 
@@ -101,7 +128,7 @@ INLINE void linear_float(const struct linear *job, enum weight_type type, uint32
         .y_stride = y_stride,
         .bias = bias,
     };
-    strip_sheet(&s, type, job->n_rows, n_panels, STRIP_ROWS_MAX, LINEAR_GROUPS);
+    strip_sheet(&s, type, job->n_rows, n_panels, &linear_shape);
 }
 
 static void linear_f32(const struct linear *job, uint32_t panel, uint32_t n_panels,

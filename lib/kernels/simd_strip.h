@@ -18,13 +18,14 @@
 
 enum { STRIP_ROWS_MAX = VEC16_SUMS >= 24 ? 12 : 6, STRIP_GROUPS_MAX = 4 };
 
-/* Register blocks by what they serve: rows at most, groups at most. */
-#ifndef LINEAR_GROUPS
-#define LINEAR_GROUPS 1
-#define SCORE_ROWS STRIP_ROWS_MAX
-#define SCORE_GROUPS 4
-#define VALUE_ROWS 6
-#endif
+/* Register blocks by what they serve: at most so many rows, groups, and sums (rows times groups).
+ * One group is best where its rows fill the pipeline: each row's x is then an operand in memory. */
+struct strip_shape {
+    uint32_t rows, groups, sums;
+};
+static const struct strip_shape linear_shape = {STRIP_ROWS_MAX, 1, STRIP_ROWS_MAX};
+static const struct strip_shape score_shape = {STRIP_ROWS_MAX, 4, VEC16_WIDE_SUMS / 2};
+static const struct strip_shape value_shape = {STRIP_ROWS_MAX, 4, VEC16_WIDE_SUMS};
 
 /* Weights stream from memory: this far ahead was best from 1 to 64 rows. */
 enum { PREFETCH_BYTES = 4096 };
@@ -113,11 +114,12 @@ INLINE void strip_run(const struct strip *s, enum weight_type type, uint32_t row
 #undef STRIP_CASE
 }
 
-/* The largest of 4, 2, 1 groups that fits the registers beside `rows` rows. */
-INLINE uint32_t strip_groups(uint32_t rows, uint32_t wanted)
+/* The largest of 4, 2, 1 groups that the shape allows beside `rows` rows. */
+INLINE uint32_t strip_groups(uint32_t rows, uint32_t wanted, const struct strip_shape *shape)
 {
-    uint32_t groups = wanted >= 4 ? 4 : wanted >= 2 ? 2 : 1;
-    while (groups > 1 && rows * groups > VEC16_WIDE_SUMS)
+    uint32_t most = MIN(wanted, shape->groups);
+    uint32_t groups = most >= 4 ? 4 : most >= 2 ? 2 : 1;
+    while (groups > 1 && rows * groups > shape->sums)
         groups /= 2;
     return groups;
 }
@@ -126,13 +128,13 @@ INLINE uint32_t strip_groups(uint32_t rows, uint32_t wanted)
  * and all blocks pass over the same few groups of weights before the next, which stay in the
  * cache. */
 INLINE void strip_sheet(const struct strip *job, enum weight_type type, uint32_t n_rows,
-                        uint32_t n_groups, uint32_t rows_max, uint32_t groups_max)
+                        uint32_t n_groups, const struct strip_shape *shape)
 {
-    uint32_t n_blocks = (n_rows + rows_max - 1) / rows_max;
+    uint32_t n_blocks = (n_rows + shape->rows - 1) / shape->rows;
     size_t width = type == WEIGHT_F16 ? sizeof(uint16_t) : sizeof(float);
     for (uint32_t group = 0, groups; group < n_groups; group += groups) {
         uint32_t tallest = (n_rows + n_blocks - 1) / n_blocks;
-        groups = strip_groups(tallest, MIN(groups_max, n_groups - group));
+        groups = strip_groups(tallest, n_groups - group, shape);
         for (uint32_t block = 0; block < n_blocks; block++) {
             uint32_t from, to;
             share_of(n_rows, block, n_blocks, &from, &to);

@@ -165,6 +165,7 @@ static enum status choose(struct cpu_backend *backend, const struct cpu_options 
     if (n_threads == 0)
         n_threads =
             (uint32_t)MIN(MAX(sysconf(_SC_NPROCESSORS_ONLN), 1L), (long)THREADS_DEFAULT_MAX);
+    backend->decoder.timed = options->timed;
     backend->clock = options->clock ? *options->clock : clock_monotonic();
     if (options->encoder_blas && blas_load(&backend->sgemm, err) != STATUS_OK)
         return STATUS_UNAVAILABLE;

@@ -11,7 +11,16 @@ struct cpu_options {
     const char *kernels; /* NULL: the fastest set that this processor runs; else a set's name */
     bool encoder_blas;   /* encoder's linear layers through OpenBLAS: other bits, to compare with */
     bool unpinned;              /* do not bind threads to processors (tests that share them) */
-    const struct clock *clock;  /* NULL: the machine's; borrowed; only encode's budget reads it */
+    const struct clock *clock;  /* NULL: the machine's; borrowed; for encode's budget and times */
+    bool timed;                 /* keep cpu_backend_times: 50 looks at the clock a pass */
+};
+
+/* Where the time of forward passes went, as thread 0 saw it (waiting for the others included).
+ * matrices: linear layers and the output layer; self, cross: attention without its linear layers;
+ * rest: norms, activations, embeddings, choices. */
+struct cpu_times {
+    uint64_t n_passes;
+    uint64_t matrices_us, self_us, cross_us, rest_us;
 };
 
 /* Reads and repacks the weights, starts the worker threads. Borrows the model for the backend's
@@ -20,5 +29,8 @@ struct cpu_options {
  */
 MUST_CHECK enum status cpu_backend_new(struct model *model, const struct cpu_options *options,
                                        struct backend **out, struct error *err);
+
+/* The times since the last call, which begin anew; zeros unless options.timed. */
+struct cpu_times cpu_backend_times(struct backend *backend);
 
 #endif

@@ -141,8 +141,7 @@ void encoder_release(struct cpu_backend *backend);
 void encoder_begin(struct cpu_backend *backend, struct cpu_sequence *sequence,
                    const struct backend_features *features);
 
-/* Works on the job until it is done (true) or the clock reaches `deadline_us`; at least one slice.
- */
+/* Works until the job is done (true) or the clock reaches `deadline_us`; one slice at least. */
 bool encoder_advance(struct cpu_backend *backend, uint64_t deadline_us);
 
 /* Rows [first, first + n_rows) of a linear layer, inputs [k_from, k_to) only. */
@@ -184,12 +183,12 @@ const float *panel_as_f32(const struct kernels *kernels, const struct matrix *w,
 
 /* ---- decoder ---- */
 
-/* Rows of one call in internal order: rows of a sequence lie together. */
+/* Rows of one call in internal order: rows of a sequence lie together. Rows of activations are
+ * padded (row_stride in decoder.c). */
 struct decoder {
     void *memory;
     size_t n_bytes;
-    float *x;                   /* [64][n_state] residual stream */
-    float *h;                   /* [64][n_state] normed, then a layer's output */
+    float *x, *h;               /* [64][n_state] residual stream; normed, then a layer's output */
     float *q, *k, *v, *att;     /* [64][heads * head_size] */
     float *ff, *gate;           /* [64][n_ff] */
     float *top;                 /* [64][n_state] final states of rows that ask for something */
@@ -200,15 +199,16 @@ struct decoder {
     size_t scratch_floats;
     float *rope_cos, *rope_sin; /* rotary positions only */
     uint32_t logits_stride;
-    /* the call */
-    struct backend_row *rows;
+    bool timed;                 /* thread 0 keeps `times` */
+    struct cpu_times times;
+    uint64_t marked_us;
+    struct backend_row *rows;   /* of the call, like all that follows */
     uint32_t n_rows;
     uint8_t order[BACKEND_ROWS_MAX];        /* internal row -> row of the call */
     uint32_t position[BACKEND_ROWS_MAX];
     uint32_t n_tail[BACKEND_ROWS_MAX];
     uint32_t tail[BACKEND_ROWS_MAX][KV_ROWS_MAX];
-    uint32_t
-        group_start[BACKEND_ROWS_MAX + 1]; /* runs of at most ATTENTION_ROWS rows of a sequence */
+    uint32_t group_start[BACKEND_ROWS_MAX + 1]; /* runs of up to ATTENTION_ROWS of a sequence */
     uint32_t n_groups;
     uint8_t top_rows[BACKEND_ROWS_MAX];     /* internal rows that ask for something */
     uint32_t n_top;

@@ -48,14 +48,31 @@ static void barrier(const struct lane *t)
     pool_barrier(t->backend->pool);
 }
 
-/* y = x * w + bias for the lane's outputs, all rows. Rows of x and y are as wide as the matrix;
- * q8_0 weights read the quantised copy `x8` instead. */
+/* Floats from one row of activations to the next. Widths are powers of two: without the pad all
+ * rows of a block would fall into the same sets of the first cache. */
+static size_t row_stride(size_t width)
+{
+    return width + PANEL;
+}
+
+/* Charges what has passed since the last mark to one part of the step, if anybody wants to know. */
+static void mark(const struct lane *t, uint64_t *part)
+{
+    if (!t->d->timed || t->id != 0)
+        return;
+    uint64_t now = clock_us(&t->backend->clock);
+    *part += now - t->d->marked_us;
+    t->d->marked_us = now;
+}
+
+/* y = x * w + bias for the lane's outputs, all rows; q8_0 weights read the quantised copy `x8`. */
 static struct columns project(const struct lane *t, const struct projection *p, const float *x,
                               void *x8, float *y)
 {
     struct columns c = columns_of(t, p->w.n_out);
     struct linear job = {.w = &p->w, .bias = p->bias, .n_rows = t->d->n_rows, .x = x,
-                         .x_stride = p->w.n_in, .y = y, .y_stride = p->w.n_out};
+                         .x_stride = row_stride(p->w.n_in), .y = y,
+                         .y_stride = row_stride(p->w.n_out)};
     if (p->w.type == WEIGHT_Q8_0)
         job.xq = q8_rows_at(x8, BACKEND_ROWS_MAX, p->w.n_in);
     t->kernels->linear(&job, c.panel_from, c.panel_to);
@@ -72,7 +89,7 @@ static void quantise(const struct lane *t, void *x8, const float *x, uint32_t ro
     size_t at = (size_t)row * width + c.from;
     struct q8_rows to = {.q = all.q + at, .scale = all.scale + at / Q8_BLOCK,
                          .offset = all.offset + at / Q8_BLOCK};
-    t->kernels->quantise(to, x + at, c.n);
+    t->kernels->quantise(to, x + row * row_stride(width) + c.from, c.n);
 }
 
 static void norm_row(const struct lane *t, const struct norm *norm, const float *x, float *y)
@@ -87,14 +104,15 @@ static void norm_row(const struct lane *t, const struct norm *norm, const float 
 static void norm_rows(const struct lane *t, const struct norm *norm)
 {
     struct decoder *d = t->d;
-    size_t n_state = t->s->n_state;
+    size_t stride = row_stride(t->s->n_state);
     uint32_t from, to;
     share_of(d->n_rows, t->id, t->n, &from, &to);
     for (uint32_t r = from; r < to; r++) {
-        norm_row(t, norm, d->x + r * n_state, d->h + r * n_state);
+        norm_row(t, norm, d->x + r * stride, d->h + r * stride);
         quantise(t, d->x8, d->h, r, t->s->n_state, (struct columns){.n = t->s->n_state});
     }
     barrier(t);
+    mark(t, &d->times.rest_us);
 }
 
 /* x += input * w + bias. `h` is free here and takes the product. */
@@ -104,10 +122,11 @@ static void project_residual(const struct lane *t, const struct projection *p, c
     struct decoder *d = t->d;
     struct columns c = project(t, p, x, x8, d->h);
     for (uint32_t r = 0; r < d->n_rows; r++) {
-        size_t at = (size_t)r * t->s->n_state + c.from;
+        size_t at = r * row_stride(t->s->n_state) + c.from;
         t->kernels->add(d->x + at, d->h + at, c.n);
     }
     barrier(t);
+    mark(t, &d->times.matrices_us);
 }
 
 static struct cpu_sequence *sequence_of(const struct decoder *d, uint32_t r)
@@ -133,7 +152,7 @@ static void store_head(const struct lane *t, uint32_t layer, uint32_t kv_head)
         const struct cpu_sequence *sequence = sequence_of(d, r);
         const struct kv_layer *store = &sequence->self[layer];
         size_t head = (size_t)kv_head * size * sequence->self_slots;
-        size_t at = ((size_t)r * t->s->n_kv_heads + kv_head) * size;
+        size_t at = r * row_stride(t->s->n_kv_heads * size) + kv_head * size;
         uint32_t slot = sequence->kv.rows[d->order[r]].slot;
         rotate(t, r, d->k + at);
         t->kernels->store_keys(store->keys + head, size, slot, 1, d->k + at, size);
@@ -147,16 +166,17 @@ static void attend_self(const struct lane *t, uint32_t layer, uint32_t head, uin
     struct decoder *d = t->d;
     const struct cpu_sequence *sequence = sequence_of(d, r);
     uint32_t size = t->s->head_size, width = t->s->n_heads * size;
+    size_t stride = row_stride(width);
     size_t store =
         (size_t)(head / (t->s->n_heads / t->s->n_kv_heads)) * size * sequence->self_slots;
-    float *q = d->q + (size_t)r * width + head * size;
+    float *q = d->q + r * stride + head * size;
     rotate(t, r, q);
     t->kernels->scale(q, 1.0f / sqrtf((float)size), size);
     struct attention job = {
         .keys = sequence->self[layer].keys + store, .values = sequence->self[layer].values + store,
         .head_size = size, .n_prefix = sequence->kv.n_kept, .n_tail = d->n_tail[r],
-        .tail = d->tail[r], .n_rows = 1, .q = q, .q_stride = width,
-        .out = d->att + (size_t)r * width + head * size, .out_stride = width,
+        .tail = d->tail[r], .n_rows = 1, .q = q, .q_stride = stride,
+        .out = d->att + r * stride + head * size, .out_stride = stride,
         .scratch = d->scratch + t->id * d->scratch_floats,
     };
     t->kernels->attention(&job);
@@ -173,6 +193,7 @@ static void self_attention(const struct lane *t, uint32_t layer)
     project(t, &w->k, d->h, d->x8, d->k);
     project(t, &w->v, d->h, d->x8, d->v);
     barrier(t);
+    mark(t, &d->times.matrices_us);
     share_of(t->s->n_kv_heads, t->id, t->n, &from, &to);
     for (uint32_t kv_head = from; kv_head < to; kv_head++) {
         store_head(t, layer, kv_head);
@@ -180,6 +201,7 @@ static void self_attention(const struct lane *t, uint32_t layer)
             attend_self(t, layer, kv_head * per_kv + i / d->n_rows, i % d->n_rows);
     }
     barrier(t);
+    mark(t, &d->times.self_us);
     project_residual(t, &w->out, d->att, d->x8);
 }
 
@@ -192,9 +214,9 @@ static void attend_cross(const struct lane *t, uint32_t layer, uint32_t group, u
     uint32_t size = t->s->head_size, width = t->s->n_heads * size;
     size_t store =
         (size_t)(head / (t->s->n_heads / t->s->n_kv_heads)) * size * sequence->cross_slots;
-    size_t at = (size_t)first * width + head * size;
+    size_t stride = row_stride(width), at = first * stride + head * size;
     for (uint32_t r = 0; r < n; r++)
-        t->kernels->scale(d->q + at + (size_t)r * width, 1.0f / sqrtf((float)size), size);
+        t->kernels->scale(d->q + at + r * stride, 1.0f / sqrtf((float)size), size);
     struct attention job = {
         .keys = sequence->cross[layer].keys + store,
         .values = sequence->cross[layer].values + store,
@@ -202,9 +224,9 @@ static void attend_cross(const struct lane *t, uint32_t layer, uint32_t group, u
         .n_prefix = sequence->n_keys,
         .n_rows = n,
         .q = d->q + at,
-        .q_stride = width,
+        .q_stride = stride,
         .out = d->att + at,
-        .out_stride = width,
+        .out_stride = stride,
         .scratch = d->scratch + t->id * d->scratch_floats,
     };
     t->kernels->attention(&job);
@@ -221,30 +243,34 @@ static void cross_attention(const struct lane *t, uint32_t layer)
     norm_rows(t, &w->norm);
     project(t, &w->q, d->h, d->x8, d->q);
     barrier(t);
+    mark(t, &d->times.matrices_us);
     share_of(d->n_groups * t->s->n_heads, t->id, t->n, &from, &to);
-    for (uint32_t unit = from; unit < to; unit++)
-        attend_cross(t, layer, unit / t->s->n_heads, unit % t->s->n_heads);
+    for (uint32_t unit = from; unit < to; unit++) /* a head's keys and values: read once, for all */
+        attend_cross(t, layer, unit % d->n_groups, unit / d->n_groups);
     barrier(t);
+    mark(t, &d->times.cross_us);
     project_residual(t, &w->out, d->att, d->x8);
 }
 
 static void feed_forward(const struct lane *t, const struct layer *w)
 {
     struct decoder *d = t->d;
-    size_t n_ff = t->s->n_ff;
+    size_t stride = row_stride(t->s->n_ff);
     norm_rows(t, &w->ffn_norm);
     struct columns c = project(t, &w->up, d->h, d->x8, d->ff);
     if (t->s->activation == ACTIVATION_SWIGLU)
         project(t, &w->gate, d->h, d->x8, d->gate);
+    mark(t, &d->times.matrices_us);
     for (uint32_t r = 0; r < d->n_rows && c.n > 0; r++) {
-        float *ff = d->ff + r * n_ff + c.from;
+        float *ff = d->ff + r * stride + c.from;
         if (t->s->activation == ACTIVATION_SWIGLU)
-            t->kernels->silu_mul(ff, d->gate + r * n_ff + c.from, ff, c.n);
+            t->kernels->silu_mul(ff, d->gate + r * stride + c.from, ff, c.n);
         else
             t->kernels->gelu(ff, ff, c.n);
         quantise(t, d->ff8, d->ff, r, t->s->n_ff, c);
     }
     barrier(t);
+    mark(t, &d->times.rest_us);
     project_residual(t, &w->down, d->ff, d->ff8);
 }
 
@@ -253,13 +279,13 @@ static void embed(const struct lane *t)
 {
     struct decoder *d = t->d;
     const struct weights *w = &t->backend->weights;
-    size_t n_state = t->s->n_state;
+    size_t n_state = t->s->n_state, stride = row_stride(n_state);
     uint32_t from, to;
     share_of(d->n_rows, t->id, t->n, &from, &to);
     for (uint32_t r = from; r < to; r++) {
-        matrix_unpack_row(&w->embedding, (uint32_t)d->rows[d->order[r]].token, d->x + r * n_state);
+        matrix_unpack_row(&w->embedding, (uint32_t)d->rows[d->order[r]].token, d->x + r * stride);
         if (w->positions)
-            t->kernels->add(d->x + r * n_state, w->positions + d->position[r] * n_state, n_state);
+            t->kernels->add(d->x + r * stride, w->positions + d->position[r] * n_state, n_state);
     }
     barrier(t);
 }
@@ -283,21 +309,23 @@ static void head(const struct lane *t)
 {
     struct decoder *d = t->d;
     const struct weights *w = &t->backend->weights;
-    size_t n_state = t->s->n_state;
+    size_t n_state = t->s->n_state, stride = row_stride(n_state);
     uint32_t from, to;
     share_of(d->n_top, t->id, t->n, &from, &to);
     for (uint32_t i = from; i < to; i++) {
-        norm_row(t, &w->decoder_norm, d->x + d->top_rows[i] * n_state, d->top + i * n_state);
+        norm_row(t, &w->decoder_norm, d->x + d->top_rows[i] * stride, d->top + i * stride);
         quantise(t, d->x8, d->top, i, t->s->n_state, (struct columns){.n = t->s->n_state});
     }
     barrier(t);
+    mark(t, &d->times.rest_us);
     struct columns c = columns_of(t, w->head.n_out);
-    struct linear job = {.w = &w->head, .n_rows = d->n_top, .x = d->top, .x_stride = n_state,
+    struct linear job = {.w = &w->head, .n_rows = d->n_top, .x = d->top, .x_stride = stride,
                          .y = d->logits, .y_stride = d->logits_stride};
     if (w->head.type == WEIGHT_Q8_0)
         job.xq = q8_rows_at(d->x8, BACKEND_ROWS_MAX, n_state);
     t->kernels->linear(&job, c.panel_from, c.panel_to);
     barrier(t);
+    mark(t, &d->times.matrices_us);
     for (uint32_t i = from; i < to; i++)
         finish_row(t, i);
 }
@@ -321,6 +349,18 @@ static void step(void *context, uint32_t thread, uint32_t n_threads)
     }
     if (lane.d->n_top > 0)
         head(&lane);
+    mark(&lane, &lane.d->times.rest_us);
+}
+
+/* Rows [first, end) of one sequence, cut evenly into groups. */
+static void group_rows(struct decoder *d, uint32_t first, uint32_t end)
+{
+    uint32_t n = (end - first + ATTENTION_ROWS - 1) / ATTENTION_ROWS;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t from, to;
+        share_of(end - first, i, n, &from, &to);
+        d->group_start[d->n_groups++] = first + from;
+    }
 }
 
 /* Internal order: the rows of a sequence together, in the caller's order. */
@@ -330,17 +370,14 @@ static void order_rows(struct decoder *d)
     uint32_t n = 0;
     d->n_groups = 0;
     for (uint32_t i = 0; i < d->n_rows; i++) {
-        if (placed[i])
-            continue;
-        uint32_t start = n;
-        for (uint32_t j = i; j < d->n_rows; j++) {
-            if (d->rows[j].sequence != d->rows[i].sequence)
-                continue;
-            if ((n - start) % ATTENTION_ROWS == 0)
-                d->group_start[d->n_groups++] = n;
-            d->order[n++] = (uint8_t)j;
-            placed[j] = true;
+        uint32_t first = n;
+        for (uint32_t j = i; j < d->n_rows && !placed[i]; j++) {
+            if (d->rows[j].sequence == d->rows[i].sequence)
+                d->order[n++] = (uint8_t)j;
         }
+        for (uint32_t j = first; j < n; j++)
+            placed[d->order[j]] = true;
+        group_rows(d, first, n);
     }
     d->group_start[d->n_groups] = n;
 }
@@ -385,10 +422,20 @@ enum status decoder_forward(struct cpu_backend *backend, struct backend_row *row
     enum status status = place_rows(d, err);
     if (status != STATUS_OK)
         return status;
+    d->marked_us = d->timed ? clock_us(&backend->clock) : 0;
     pool_hot(backend->pool);
     pool_run(backend->pool, step, backend);
     pool_cool(backend->pool);
+    d->times.n_passes += d->timed;
     return STATUS_OK;
+}
+
+struct cpu_times cpu_backend_times(struct backend *base)
+{
+    struct decoder *d = &((struct cpu_backend *)base)->decoder;
+    struct cpu_times times = d->times;
+    d->times = (struct cpu_times){.n_passes = 0};
+    return times;
 }
 
 static bool layer_has_q8(const struct layer *l)
@@ -401,25 +448,30 @@ static bool layer_has_q8(const struct layer *l)
     return false;
 }
 
+static float *carve_rows(struct carve *carve, size_t width)
+{
+    return carve_take(carve, BACKEND_ROWS_MAX * row_stride(width) * sizeof(float));
+}
+
 /* Lays the scratch out over a carve: counts when it has no memory. */
 static void lay_out(struct cpu_backend *backend, struct carve *carve)
 {
     const struct model_description *m = backend->description;
     const struct stack_description *s = &m->decoder;
     struct decoder *d = &backend->decoder;
-    size_t rows = BACKEND_ROWS_MAX * sizeof(float), n_q = (size_t)s->n_heads * s->head_size;
+    size_t n_q = (size_t)s->n_heads * s->head_size, n_kv = (size_t)s->n_kv_heads * s->head_size;
     uint32_t slots = MAX(kv_slots(s->n_positions), s->cross_attention ? m->encoder.n_positions : 0);
     d->scratch_floats = (attention_scratch(slots) + PANEL - 1) / PANEL * PANEL;
     d->logits_stride = matrix_panels(m->n_vocab) * PANEL;
-    d->x = carve_take(carve, rows * s->n_state);
-    d->h = carve_take(carve, rows * s->n_state);
-    d->q = carve_take(carve, rows * n_q);
-    d->k = carve_take(carve, rows * s->n_kv_heads * s->head_size);
-    d->v = carve_take(carve, rows * s->n_kv_heads * s->head_size);
-    d->att = carve_take(carve, rows * n_q);
-    d->ff = carve_take(carve, rows * s->n_ff);
-    d->gate = s->activation == ACTIVATION_SWIGLU ? carve_take(carve, rows * s->n_ff) : NULL;
-    d->top = carve_take(carve, rows * s->n_state);
+    d->x = carve_rows(carve, s->n_state);
+    d->h = carve_rows(carve, s->n_state);
+    d->q = carve_rows(carve, n_q);
+    d->k = carve_rows(carve, n_kv);
+    d->v = carve_rows(carve, n_kv);
+    d->att = carve_rows(carve, n_q);
+    d->ff = carve_rows(carve, s->n_ff);
+    d->gate = s->activation == ACTIVATION_SWIGLU ? carve_rows(carve, s->n_ff) : NULL;
+    d->top = carve_rows(carve, s->n_state);
     d->scratch = carve_take(carve, d->scratch_floats * sizeof(float) * pool_threads(backend->pool));
     if (d->quantise) {
         d->x8 = carve_take(carve, q8_rows_bytes(BACKEND_ROWS_MAX, MAX(n_q, s->n_state)));
@@ -431,7 +483,7 @@ static void lay_out(struct cpu_backend *backend, struct carve *carve)
         d->rope_sin = carve_take(carve, table);
     }
     /* Last, and mostly untouched (so not resident) while few rows ask for a choice. */
-    d->logits = carve_take(carve, rows * d->logits_stride);
+    d->logits = carve_take(carve, BACKEND_ROWS_MAX * d->logits_stride * sizeof(float));
 }
 
 enum status decoder_init(struct cpu_backend *backend, struct error *err)
