@@ -22,6 +22,7 @@
 #include "model/resolve.h"
 #include "output/summary.h"
 #include "run.h"
+#include "spec/policy.h"
 
 enum { FILES_MAX = 65536 };
 
@@ -34,6 +35,7 @@ struct values {
     bool translate, timestamps, fallback, condition;
     double temperature;
     int64_t seed;
+    const char *policy;
     bool lockstep, wait_draft;
     double row_price;
     int64_t draft_silence;
@@ -86,10 +88,16 @@ static const struct option table[] = {
      .initial = "0", .group = "Decoding", .help = "First temperature; 0: greedy."},
     {.name = "seed", .type = OPTION_INT, .offset = AT(seed), .min = 0, .max = 9007199254740992.0,
      .initial = "0", .group = "Decoding", .help = "Seed of the noise at temperatures above 0."},
+    {.name = "policy", .type = OPTION_STRING, .offset = AT(policy), .initial = "full",
+     .value_name = "NAME", .group = "Draft",
+     .help = "How drafts are made and used; the text is the same under each. ar: no drafts; "
+             "spec:N: N tokens; asp[:T]: until a token is less sure than T (0.3; auto: priced); "
+             "asp+recycle: and rejected drafts are used again; sparse: and side branches; full: "
+             "the whole utterance, and the target goes on with what is left of it."},
     {.name = "wait-draft", .type = OPTION_BOOL, .offset = AT(wait_draft), .group = "Draft",
      .help = "The target begins each window with the whole draft instead of working ahead."},
     {.name = "lockstep", .type = OPTION_BOOL, .offset = AT(lockstep), .group = "Draft",
-     .help = "Only the client's drafts, nothing overlapped: how policies are measured."},
+     .help = "Draft and target one after the other, not overlapped: how policies are measured."},
     {.name = "row-price", .type = OPTION_FLOAT, .offset = AT(row_price), .min = -1, .max = 1000,
      .initial = "-1", .group = "Draft",
      .help = "Factor on the target's measured cost of rows; 0: rows are free; -1: as measured."},
@@ -257,6 +265,7 @@ static struct run_options run_options_from(const struct values *values)
     rules->wait_draft = values->wait_draft;
     rules->row_price = values->row_price < 0 ? -1.0f : (float)values->row_price;
     options.client.codec = values->codec == 0 ? WIRE_PCM_S16 : WIRE_FLAC;
+    (void)spec_policy_parse(values->policy, &options.client.drafter.policy);
     options.client.drafter.timestamps = values->timestamps;
     options.client.drafter.translate = values->translate;
     options.client.drafter.silence_ms = (uint32_t)values->draft_silence;
@@ -363,6 +372,12 @@ static int run_program(const struct values *values, const char *const *files)
     return exit_code_of(rc, &summary);
 }
 
+static int policy_error(const char *name)
+{
+    return options_usage_error(&program, "--policy \"%s\" is unknown: choose one of %s", name,
+                               spec_policy_names);
+}
+
 BEFORE_MAIN(standard_streams_fill);
 
 int main(int argc, char **argv)
@@ -370,6 +385,7 @@ int main(int argc, char **argv)
     struct values values = {0};
     struct options *options = NULL;
     int exit_code = EXIT_CODE_OK;
+    struct spec_policy policy = spec_policy_default();
     uint32_t n_files;
     signal(SIGPIPE, SIG_IGN);
     if (!options_start(&program, argc, argv, &values, &options, &exit_code))
@@ -392,9 +408,12 @@ int main(int argc, char **argv)
     else if (!values.draft && values.check)
         exit_code = options_usage_error(
             &program, "--check compares with --no-draft: give only one of them");
+    else if (!spec_policy_parse(values.policy, &policy))
+        exit_code = policy_error(values.policy);
     else if (strlen(values.language) > 7)
         exit_code = options_usage_error(&program, "--language takes a code such as en, or auto");
-    else
+    values.draft &= policy.drafts;
+    if (exit_code == EXIT_CODE_OK)
         exit_code = run_program(&values, files);
     options_free(&options);
     return exit_code;

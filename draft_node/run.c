@@ -482,9 +482,11 @@ enum status run_new(struct engine *engine, const struct run_options *options,
         .drain = on_drain,
         .context = run,
     };
+    spec_calibration_init(&run->calibration);
+    run->options.client.drafter.calibration = &run->calibration;
     enum status rc = link_new(&options->link, &run->link, err);
     if (rc == STATUS_OK)
-        rc = client_new(engine, &options->client, &events, &run->client, err);
+        rc = client_new(engine, &run->options.client, &events, &run->client, err);
     if (rc == STATUS_OK)
         rc = link_connect(run->link, err);
     if (rc != STATUS_OK) {

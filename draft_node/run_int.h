@@ -24,6 +24,7 @@ struct run {
     struct run_sink sink;
     struct link *link;
     struct client *client;
+    struct spec_calibration calibration;    /* of this draft model and language */
     struct clock clock;
     struct tokenizer *vocabulary;           /* own; NULL: none or the engine's */
     uint64_t vocabulary_hash;               /* asked for; 0: none */

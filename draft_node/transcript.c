@@ -106,6 +106,8 @@ void transcript_add_draft(struct transcript *transcript, const struct drafter_st
 {
     transcript->stats.draft_steps += stats->steps;
     transcript->stats.draft_rows += stats->rows;
+    transcript->stats.branch_steps += stats->branch_steps;
+    transcript->stats.recycled += stats->recycled;
     transcript->stats.draft_encode_ms += (double)stats->encode_us / 1000.0;
     transcript->stats.draft_decode_ms += (double)stats->decode_us / 1000.0;
 }

@@ -200,6 +200,17 @@ uint32_t attempt_absorb(struct attempt *attempt, const struct pass *pass)
     return accepted->n_tokens;
 }
 
+void attempt_splice(struct attempt *attempt, const struct attempt_tokens *tokens)
+{
+    for (uint32_t i = 0; i < tokens->n && !attempt->ended; i++) {
+        const struct rules_choice choice = {.token = tokens->token[i],
+                                            .logprob = tokens->logprob[i],
+                                            .second = tokens->second[i],
+                                            .second_logprob = tokens->second_logprob[i]};
+        decide(attempt, choice.token, &choice);
+    }
+}
+
 void attempt_follow(struct attempt *attempt, const int32_t *decided, uint32_t n_decided)
 {
     SA_ASSERT(n_decided <= WINDOW_TOKENS_MAX);

@@ -81,6 +81,17 @@ uint32_t attempt_absorb(struct attempt *attempt, const struct pass *pass);
  * rows. */
 void attempt_follow(struct attempt *attempt, const int32_t *decided, uint32_t n_decided);
 
+/* Tokens that are decided without a row of their own (the rest of an old draft): they stay pending
+ * until the next offer. Runner-ups and log-probabilities come with them. */
+struct attempt_tokens {
+    const int32_t *token;
+    const float *logprob;
+    const int32_t *second;
+    const float *second_logprob;
+    uint32_t n;
+};
+void attempt_splice(struct attempt *attempt, const struct attempt_tokens *tokens);
+
 /* Decided tokens without the end token. */
 uint32_t attempt_n_text(const struct attempt *attempt);
 

@@ -59,7 +59,7 @@ struct client_options client_options_default(void)
         .codec = WIRE_FLAC,
         .audio_queue_max = 16 * 1024,
         .draft_growth = 8,
-        .drafter = {.language = "en", .silence_ms = 5000},
+        .drafter = {.language = "en", .silence_ms = 5000, .policy = spec_policy_default()},
     };
 }
 
@@ -74,7 +74,9 @@ enum status client_new(struct engine *engine, const struct client_options *optio
         return error_set(err, STATUS_NO_MEMORY, "no memory for the client");
     client->engine = engine;
     client->options = *options;
-    client->options.rules.use_drafts = options->rules.use_drafts && engine;
+    const struct spec_policy *policy = &options->drafter.policy;
+    client->options.rules.use_drafts = options->rules.use_drafts && engine && policy->drafts;
+    client->options.rules.verbatim = !policy->realign;
     client->events = *events;
     for (uint32_t i = 0; client->options.rules.use_drafts && i < DRAFTERS; i++) {
         enum status rc = drafter_new(engine, &options->drafter, &client->drafters[i], err);
@@ -125,6 +127,8 @@ static void return_drafter(struct client *client, struct client_utterance *u)
     const struct drafter_stats *stats = drafter_stats(u->drafter);
     u->stats.steps += stats->steps;
     u->stats.rows += stats->rows;
+    u->stats.branch_steps += stats->branch_steps;
+    u->stats.recycled += stats->recycled;
     u->stats.encode_us += stats->encode_us;
     u->stats.decode_us += stats->decode_us;
     drafter_stop(u->drafter);
@@ -502,7 +506,7 @@ static enum status receive_decided(struct client *client, const struct wire_deci
     memcpy(u->decided + u->n_decided, decided->tokens, decided->n_tokens * sizeof(int32_t));
     u->n_decided += decided->n_tokens;
     memcpy(u->language, decided->language, sizeof(u->language));
-    if (client->options.rules.lockstep)
+    if (client->options.rules.lockstep && decided->n_tokens > 0)
         u->draft_version = 0;               /* each pass takes a fresh tree: send the rest again */
     return u->drafter ? drafter_follow(u->drafter, u->decided, u->n_decided, err) : STATUS_OK;
 }
@@ -580,6 +584,16 @@ static enum status receive_error(struct client *client, const struct wire_error 
     return STATUS_OK;
 }
 
+static void receive_price(struct client *client, const struct wire_price *price)
+{
+    float factor = client->options.rules.row_price;
+    struct drafter_price costs = {
+        .step_us = (float)price->step_us + (float)price->queue_us,
+        .row_us = (float)price->row_us * (factor < 0.0f ? 1.0f : factor)};
+    for (uint32_t i = 0; i < DRAFTERS && client->drafters[i]; i++)
+        drafter_set_price(client->drafters[i], costs);
+}
+
 enum status client_receive(struct client *client, const struct wire_frame *frame,
                            struct error *err)
 {
@@ -605,6 +619,8 @@ enum status client_receive(struct client *client, const struct wire_frame *frame
     case WIRE_ERROR:
         return receive_error(client, &frame->u.error, err);
     case WIRE_PRICE:
+        receive_price(client, &frame->u.price);
+        return STATUS_OK;
     case WIRE_CANCELLED:
     case WIRE_ALIVE:
         return STATUS_OK;

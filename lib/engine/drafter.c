@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/attempt.h"
-#include "engine/window.h"
+#include "engine/drafter_int.h"
+#include "spec/stop.h"
 
 enum { ENCODE_SLICE_US = 20000 };
 
@@ -14,39 +14,6 @@ enum {
     TOKENS_SPARE = 16,
     PERIOD_MAX = 16,                        /* repetition is looked for up to this length */
     REPEATED_MIN = 8                        /* tokens that three rounds must cover */
-};
-
-static const float second_min = 0.02f;      /* less likely second choices are not worth a row */
-
-/* IDLE --begin--> ENCODE --> [DETECT -->] DRAFT --end token, cap--> COMPLETE
- *                                           ^-----follow (mismatch)----'      */
-enum drafter_phase {
-    DRAFTER_IDLE,
-    DRAFTER_ENCODE,
-    DRAFTER_DETECT,
-    DRAFTER_DRAFT,
-    DRAFTER_COMPLETE
-};
-
-struct drafter {
-    struct engine *engine;
-    const struct tokenizer *target;         /* borrowed; NULL: not known yet */
-    struct text_map *map;
-    struct drafter_options options;
-    struct sequence *sequence;
-    enum drafter_phase phase;
-    float *features;                        /* [n_mels][n_frames] */
-    uint32_t n_frames;
-    uint32_t n_tokens_max;                  /* of a draft of this audio */
-    struct attempt attempt;
-    uint32_t n_forced;                      /* draft ids that stand for decided tokens */
-    int32_t language;
-    int32_t decided[WIRE_TOKENS_MAX];       /* target ids that the proposal grew from */
-    uint32_t n_decided;
-    struct drafter_proposal proposal;
-    uint32_t version;
-    struct drafter_stats stats;
-    struct pass pass;
 };
 
 static enum status check_language(struct drafter *drafter, struct error *err)
@@ -117,11 +84,19 @@ void drafter_begin(struct drafter *drafter, const int16_t *samples, uint64_t n)
     drafter->phase = DRAFTER_ENCODE;
     drafter->n_decided = 0;
     drafter->n_forced = 0;
+    drafter->n_branches = 0;
+    drafter->n_learned = 0;
+    spec_recycle_stop(&drafter->recycle);
     drafter->proposal = (struct drafter_proposal){0};
     drafter->version++;
     memset(&drafter->stats, 0, sizeof(drafter->stats));
     if (strcmp(drafter->options.language, "auto") == 0)
         drafter->language = -1;
+}
+
+void drafter_set_price(struct drafter *drafter, struct drafter_price price)
+{
+    drafter->price = price;
 }
 
 void drafter_stop(struct drafter *drafter)
@@ -145,120 +120,61 @@ const struct drafter_stats *drafter_stats(const struct drafter *drafter)
     return &drafter->stats;
 }
 
-/* ---- second choices ---- */
+/* ---- how far a draft grows ---- */
 
-/* A place in the text: bytes of text and special tokens before it. */
-struct place {
-    size_t bytes;
-    uint32_t specials;
-};
-
-static void advance(struct place *place, const struct tokenizer *tokenizer, int32_t token)
+/* A small model on cut audio may repeat itself for ever: has the tail gone round three times? */
+static bool repeats_itself(const struct attempt *attempt, uint32_t n_forced)
 {
-    size_t n;
-    (void)tokenizer_bytes(tokenizer, token, &n);
-    if (tokenizer_is_special(tokenizer, token))
-        place->specials++;
-    else
-        place->bytes += n;
-}
-
-static bool before(struct place a, struct place b)
-{
-    return a.specials < b.specials || (a.specials == b.specials && a.bytes < b.bytes);
-}
-
-/* A draft token as the first target token of its text; -1: there is none. */
-static int32_t map_token(const struct drafter *drafter, int32_t token)
-{
-    const struct tokenizer *own = drafter->engine->tokenizer;
-    if (text_map_is_identity(drafter->map))
-        return token;
-    if (token == tokenizer_special(own)->end)
-        return tokenizer_special(drafter->target)->end;
-    int32_t steps = tokenizer_timestamp_steps(own, token);
-    if (steps >= 0)
-        return tokenizer_timestamp_token(drafter->target, steps);
-    if (tokenizer_is_special(own, token))
-        return -1;
-    int32_t ids[64];
-    struct token_list list = {.ids = ids, .max = ARRAY_LEN(ids)};
-    size_t n;
-    const uint8_t *bytes = tokenizer_bytes(own, token, &n);
-    bool encoded = n > 0 && tokenizer_encode(drafter->target, bytes, n, &list, NULL) == STATUS_OK;
-    return encoded && list.n > 0 ? list.ids[0] : -1;
-}
-
-/* Leaves beside the trunk where draft and target tokens begin at the same place: a third of all
- * mismatches is the draft's second choice (format above all). */
-static void add_seconds(struct drafter *drafter)
-{
-    struct drafter_proposal *proposal = &drafter->proposal;
-    const struct attempt *attempt = &drafter->attempt;
-    struct place own = {0}, mapped = {0};
-    uint32_t i = drafter->n_forced;
-    for (uint32_t j = 0; j < proposal->n_trunk && proposal->n_nodes < WIRE_DRAFT_NODES_MAX; j++) {
-        while (i < attempt->n_decided && before(own, mapped))
-            advance(&own, drafter->engine->tokenizer, attempt->decided[i++]);
-        bool aligned = i < attempt->n_decided && !before(mapped, own) && attempt->second[i] >= 0;
-        float p = aligned ? expf(attempt->second_logprob[i]) : 0.0f;
-        int32_t token = p > second_min ? map_token(drafter, attempt->second[i]) : -1;
-        if (token >= 0 && token != proposal->nodes[j].token)
-            proposal->nodes[proposal->n_nodes++] = (struct wire_node){
-                .token = token, .parent = (int32_t)j - 1, .confidence = fminf(p, 1.0f)};
-        advance(&mapped, drafter->target, proposal->nodes[j].token);
+    const int32_t *end = attempt->decided + attempt->n_decided;
+    uint32_t n = attempt->n_decided - n_forced;
+    for (uint32_t period = 1; period <= PERIOD_MAX; period++) {
+        uint32_t wanted = MAX(3 * period, (uint32_t)REPEATED_MIN);
+        uint32_t same = 0;
+        while (same + period < wanted && wanted <= n && end[-1 - (int32_t)same] ==
+                                                            end[-1 - (int32_t)(same + period)])
+            same++;
+        if (wanted <= n && same + period == wanted)
+            return true;
     }
+    return false;
 }
 
-/* ---- proposal ---- */
-
-/* Nothing follows what the proposal has, were it nothing at all: the target need not wait for
- * it. */
-static void complete_proposal(struct drafter *drafter)
+static bool stops_early(const struct drafter *drafter)
 {
-    drafter->phase = DRAFTER_COMPLETE;
-    drafter->proposal.complete = true;
-    drafter->version++;
-}
-
-/* Draft ids behind the forced ones -> target ids behind the decided ones. */
-static enum status map_proposal(struct drafter *drafter, bool complete, struct error *err)
-{
-    struct map_piece drafted[WINDOW_TOKENS_MAX];
-    struct map_piece mapped[2 * WIRE_TOKENS_MAX];
     const struct attempt *attempt = &drafter->attempt;
+    const struct drafter_stats *stats = &drafter->stats;
+    const struct spec_policy *policy = &drafter->options.policy;
+    float confidence[WINDOW_TOKENS_MAX];
     uint32_t n = attempt->n_decided - drafter->n_forced;
-    if (!drafter->map)
-        return STATUS_OK;
+    if (policy->cap == 0)
+        return false;
     for (uint32_t i = 0; i < n; i++)
-        drafted[i] = (struct map_piece){
-            .token = attempt->decided[drafter->n_forced + i],
-            .confidence = expf(attempt->logprob[drafter->n_forced + i])};
-    struct map_draft draft = {.decided = drafter->decided, .n_decided = drafter->n_decided,
-                              .pieces = drafted, .n_pieces = n, .complete = complete};
-    struct map_pieces out = {.pieces = mapped, .max = ARRAY_LEN(mapped)};
-    enum status rc = text_map_to_target(drafter->map, &draft, &out, err);
-    if (rc == STATUS_EXHAUSTED) {           /* too long in the target's tokens */
-        complete_proposal(drafter);
-        return STATUS_OK;
-    }
-    if (rc != STATUS_OK)
-        return rc;
-    struct drafter_proposal *proposal = &drafter->proposal;
-    bool changed = complete != proposal->complete || out.n != proposal->n_trunk ||
-                   proposal->n_prefix != drafter->n_decided;
-    proposal->n_prefix = drafter->n_decided;
-    proposal->complete = complete;
-    proposal->n_trunk = MIN(out.n, (uint32_t)WIRE_DRAFT_NODES_MAX);
-    proposal->n_nodes = proposal->n_trunk;
-    for (uint32_t i = 0; i < proposal->n_trunk; i++)
-        proposal->nodes[i] = (struct wire_node){
-            .token = mapped[i].token, .parent = (int32_t)i - 1,
-            .confidence = fminf(fmaxf(mapped[i].confidence, 0.0f), 1.0f)};
-    add_seconds(drafter);
-    drafter->version += changed;
-    return STATUS_OK;
+        confidence[i] = expf(attempt->logprob[drafter->n_forced + i]);
+    struct spec_stop stop = {
+        .theta = policy->theta, .cap = policy->cap, .calibration = drafter->options.calibration,
+        .costs = {.pass_us = drafter->price.step_us, .row_us = drafter->price.row_us,
+                  .draft_us = (float)stats->decode_us / (float)MAX(stats->steps, 1u)}};
+    return spec_stop_here(&stop, confidence, n);
 }
+
+/* After tokens were drafted or spliced: is this draft long enough? */
+static enum status settle(struct drafter *drafter, struct error *err)
+{
+    bool over = drafter->attempt.ended || repeats_itself(&drafter->attempt, drafter->n_forced) ||
+                stops_early(drafter);
+    drafter->n_branches = 0;
+    if (over) {
+        drafter->phase = DRAFTER_COMPLETE;
+        uint64_t start = clock_us(&drafter->engine->clock);
+        enum status rc = drafter_grow_branches(drafter, err);
+        drafter->stats.decode_us += clock_us(&drafter->engine->clock) - start;
+        if (rc != STATUS_OK)
+            return rc;
+    }
+    return drafter_map_proposal(drafter, over, err);
+}
+
+/* ---- following the target ---- */
 
 static bool has_begun(const struct drafter *drafter)
 {
@@ -276,6 +192,7 @@ static void forget_decided(struct drafter *drafter)
     drafter->n_forced = 0;
     if (has_begun(drafter)) {
         attempt_follow(&drafter->attempt, drafter->decided, 0);
+        spec_recycle_stop(&drafter->recycle);
         drafter->phase = DRAFTER_DRAFT;
     }
 }
@@ -291,16 +208,18 @@ enum status drafter_set_target(struct drafter *drafter, const struct tokenizer *
     enum status rc =
         text_map_new(drafter->engine->tokenizer, target, 2 * WIRE_TOKENS_MAX, &drafter->map, err);
     if (rc == STATUS_OK && has_begun(drafter))
-        rc = map_proposal(drafter, drafter->phase == DRAFTER_COMPLETE, err);
+        rc = drafter_map_proposal(drafter, drafter->phase == DRAFTER_COMPLETE, err);
     return rc;
 }
 
-/* Does the proposal (its prefix, its nodes) go along with all that is decided, and beyond? */
+/* Does the proposal (its prefix, its nodes) go along with all that is decided? A draft that stopped
+ * early must also go beyond it. */
 static bool still_good(const struct drafter *drafter, const int32_t *decided, uint32_t n_decided)
 {
     const struct drafter_proposal *proposal = &drafter->proposal;
     uint32_t n_prefix = drafter->n_decided;
-    if (n_decided < n_prefix || n_decided > n_prefix + proposal->n_trunk)
+    uint32_t used_up = drafter->phase == DRAFTER_COMPLETE && !drafter->attempt.ended;
+    if (n_decided < n_prefix || n_decided + used_up > n_prefix + proposal->n_trunk)
         return false;
     if (memcmp(decided, drafter->decided, n_prefix * sizeof(*decided)) != 0)
         return false;
@@ -316,11 +235,107 @@ static bool restarts(const struct drafter *drafter, uint32_t n_decided)
     return n_decided == 0 && drafter->n_decided == 0;
 }
 
+/* The part of the proposal that is decided now says what its confidences were worth. */
+static void learn(struct drafter *drafter, const int32_t *decided, uint32_t n_decided)
+{
+    const struct drafter_proposal *proposal = &drafter->proposal;
+    uint32_t n_prefix = proposal->n_prefix;
+    if (!drafter->options.calibration || n_prefix > n_decided)
+        return;
+    uint32_t i = drafter->n_learned;
+    for (; i < proposal->n_trunk && n_prefix + i < n_decided; i++) {
+        bool same = proposal->nodes[i].token == decided[n_prefix + i];
+        spec_calibration_observe(drafter->options.calibration, proposal->nodes[i].confidence, same);
+        if (!same)                          /* nothing behind a mismatch was asked about */
+            i = proposal->n_trunk;
+    }
+    drafter->n_learned = i;
+}
+
+static struct spec_realign realign_for(const struct drafter *drafter)
+{
+    const struct special_tokens *special = tokenizer_special(drafter->engine->tokenizer);
+    return spec_realign_default(special->end,
+                                drafter->options.timestamps ? special->timestamp_begin : -1);
+}
+
+/* Before the draft is given up: it may go on behind the correction. One that is being looked for
+ * already reaches further than what was drafted since. */
+static void keep_old(struct drafter *drafter)
+{
+    const struct attempt *attempt = &drafter->attempt;
+    struct spec_draft *old = &drafter->old;
+    if (!drafter->options.policy.recycle || drafter->recycle.active)
+        return;
+    uint32_t first = drafter->n_forced;
+    uint32_t n = MIN(attempt->n_decided - first, (uint32_t)SPEC_NODES_MAX);
+    spec_draft_clear(old);
+    old->number = 1;
+    old->n_prefix = first;
+    old->tree.n = n;
+    for (uint32_t i = 0; i < n; i++) {
+        old->tree.node[i] = (struct spec_node){.token = attempt->decided[first + i],
+                                               .parent = (int16_t)((int32_t)i - 1),
+                                               .confidence = expf(attempt->logprob[first + i])};
+        drafter->old_logprob[i] = attempt->logprob[first + i];
+        drafter->old_second[i] = attempt->second[first + i];
+        drafter->old_second_logprob[i] = attempt->second_logprob[first + i];
+    }
+}
+
+/* Splices the old draft where it goes on behind the last token. */
+static void recycle(struct drafter *drafter)
+{
+    struct spec_realign how = realign_for(drafter);
+    int32_t place = spec_recycle_place(&drafter->recycle, &how);
+    if (place < 0)
+        return;
+    uint32_t at = (uint32_t)place, n_before = drafter->attempt.n_decided;
+    struct attempt_tokens rest = {.token = drafter->recycle.rest.token + at,
+                                  .logprob = drafter->old_logprob + at,
+                                  .second = drafter->old_second + at,
+                                  .second_logprob = drafter->old_second_logprob + at,
+                                  .n = drafter->old.tree.n - at};
+    attempt_splice(&drafter->attempt, &rest);
+    drafter->stats.recycled += drafter->attempt.n_decided - n_before;
+    spec_recycle_stop(&drafter->recycle);
+}
+
+/* Sets the draft model behind what is decided; what it had said before is looked for there. */
+static enum status draft_anew(struct drafter *drafter, struct error *err)
+{
+    int32_t ids[WINDOW_TOKENS_MAX];
+    struct token_list forced = {.ids = ids, .max = ARRAY_LEN(ids)};
+    enum status rc = text_map_to_draft(drafter->map, drafter->decided, drafter->n_decided, &forced,
+                                       err);
+    if (rc != STATUS_OK && rc != STATUS_EXHAUSTED)
+        return rc;
+    keep_old(drafter);
+    spec_recycle_stop(&drafter->recycle);
+    if (rc == STATUS_OK)
+        attempt_follow(&drafter->attempt, forced.ids, forced.n);
+    drafter->n_forced = drafter->attempt.n_decided;
+    drafter->phase = DRAFTER_DRAFT;
+    if (rc == STATUS_EXHAUSTED || drafter->attempt.ended) {
+        drafter_complete_proposal(drafter); /* longer than this model's context: no draft */
+        return STATUS_OK;
+    }
+    if (!drafter->options.policy.recycle)
+        return STATUS_OK;
+    struct spec_realign how = realign_for(drafter);
+    spec_recycle_start(&drafter->recycle, &how, &drafter->old, drafter->attempt.decided,
+                       drafter->n_forced);
+    recycle(drafter);
+    return settle(drafter, err);
+}
+
 enum status drafter_follow(struct drafter *drafter, const int32_t *decided, uint32_t n_decided,
                            struct error *err)
 {
-    if (drafter->phase == DRAFTER_IDLE || restarts(drafter, n_decided) ||
-        still_good(drafter, decided, n_decided))
+    if (drafter->phase == DRAFTER_IDLE || restarts(drafter, n_decided))
+        return STATUS_OK;
+    learn(drafter, decided, n_decided);
+    if (still_good(drafter, decided, n_decided))
         return STATUS_OK;
     SA_ASSERT(n_decided <= WIRE_TOKENS_MAX);
     memcpy(drafter->decided, decided, n_decided * sizeof(*decided));
@@ -329,20 +344,10 @@ enum status drafter_follow(struct drafter *drafter, const int32_t *decided, uint
     drafter->proposal.n_trunk = 0;
     drafter->proposal.n_prefix = n_decided;
     drafter->proposal.complete = false;
+    drafter->n_learned = 0;
     if (!has_begun(drafter) || !drafter->map)
         return STATUS_OK;                   /* the encoder is not through: the draft begins there */
-    int32_t ids[WINDOW_TOKENS_MAX];
-    struct token_list forced = {.ids = ids, .max = ARRAY_LEN(ids)};
-    enum status rc = text_map_to_draft(drafter->map, decided, n_decided, &forced, err);
-    if (rc != STATUS_OK && rc != STATUS_EXHAUSTED)
-        return rc;
-    if (rc == STATUS_OK)
-        attempt_follow(&drafter->attempt, forced.ids, forced.n);
-    drafter->n_forced = drafter->attempt.n_decided;
-    drafter->phase = DRAFTER_DRAFT;
-    if (rc == STATUS_EXHAUSTED || drafter->attempt.ended)
-        complete_proposal(drafter);         /* longer than this model's context: no draft */
-    return STATUS_OK;
+    return draft_anew(drafter, err);
 }
 
 /* ---- work ---- */
@@ -388,23 +393,6 @@ static enum status encode_slice(struct drafter *drafter, struct error *err)
     return rc == STATUS_OK && done ? begin_draft(drafter, err) : rc;
 }
 
-/* A small model on cut audio may repeat itself for ever: has the tail gone round three times? */
-static bool repeats_itself(const struct attempt *attempt, uint32_t n_forced)
-{
-    const int32_t *end = attempt->decided + attempt->n_decided;
-    uint32_t n = attempt->n_decided - n_forced;
-    for (uint32_t period = 1; period <= PERIOD_MAX; period++) {
-        uint32_t wanted = MAX(3 * period, (uint32_t)REPEATED_MIN);
-        uint32_t same = 0;
-        while (same + period < wanted && wanted <= n && end[-1 - (int32_t)same] ==
-                                                            end[-1 - (int32_t)(same + period)])
-            same++;
-        if (wanted <= n && same + period == wanted)
-            return true;
-    }
-    return false;
-}
-
 static enum status decode_step(struct drafter *drafter, struct error *err)
 {
     uint64_t start = clock_us(&drafter->engine->clock);
@@ -414,7 +402,7 @@ static enum status decode_step(struct drafter *drafter, struct error *err)
         backend_forward(drafter->engine->backend, drafter->pass.row, drafter->pass.n, err);
     if (rc != STATUS_OK)
         return rc;
-    attempt_absorb(&drafter->attempt, &drafter->pass);
+    uint32_t n_new = attempt_absorb(&drafter->attempt, &drafter->pass);
     drafter->stats.steps++;
     drafter->stats.decode_us += clock_us(&drafter->engine->clock) - start;
     if (drafter->phase == DRAFTER_DETECT) {
@@ -423,10 +411,13 @@ static enum status decode_step(struct drafter *drafter, struct error *err)
         drafter->language = drafter->attempt.decided[0];
         return begin_draft(drafter, err);
     }
-    bool over = drafter->attempt.ended || repeats_itself(&drafter->attempt, drafter->n_forced);
-    if (over)
-        drafter->phase = DRAFTER_COMPLETE;
-    return map_proposal(drafter, over, err);
+    if (drafter->recycle.active && n_new > 0) {
+        struct spec_realign how = realign_for(drafter);
+        spec_recycle_follow(&drafter->recycle, &how,
+                            drafter->attempt.decided[drafter->attempt.n_decided - 1]);
+        recycle(drafter);
+    }
+    return n_new > 0 ? settle(drafter, err) : STATUS_OK;
 }
 
 enum status drafter_step(struct drafter *drafter, bool *worked, struct error *err)

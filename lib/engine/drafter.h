@@ -5,8 +5,11 @@
  *
  * The draft is greedy over the whole window, timestamps and end token included, and grows a token
  * per step. While the target follows it nothing happens; when the target decides something else,
- * the draft model is set behind the correction and drafts on from there. A draft is never trusted,
- * so its encoder runs only over the real audio and some silence instead of 30 s.
+ * the draft model is set behind the correction and drafts on from there, until it meets what it
+ * had said before: the rest of that is spliced (spec/recycle.h). The policy may stop a draft early
+ * (spec/stop.h) and grow side branches (spec/branch.h): then it goes on when the target has
+ * decided. A draft is never trusted, so its encoder runs only over the real audio and some
+ * silence instead of 30 s.
  */
 #ifndef ENGINE_DRAFTER_H
 #define ENGINE_DRAFTER_H
@@ -15,6 +18,8 @@
 #include <stdint.h>
 
 #include "engine/engine.h"
+#include "spec/calibration.h"
+#include "spec/policy.h"
 #include "text/map.h"
 #include "wire/wire.h"
 
@@ -23,11 +28,21 @@ struct drafter_options {
     bool translate;
     char language[8];                       /* "en"; "auto": the draft model detects it */
     uint32_t silence_ms;                    /* behind the audio: the draft stops by itself */
+    struct spec_policy policy;
+    struct spec_calibration *calibration;   /* borrowed, learns; NULL: confidences as they are */
 };
 
 struct drafter_stats {
     uint32_t steps, rows;                   /* forwards of the draft model and their rows */
+    uint32_t branch_steps;                  /* those of them that ran side branches */
+    uint32_t recycled;                      /* tokens spliced from rejected drafts */
     uint64_t encode_us, decode_us;
+};
+
+/* What verification costs, as the target says. */
+struct drafter_price {
+    float step_us;                          /* a plain step with its share of a round; 0: unknown */
+    float row_us;                           /* a further row */
 };
 
 struct drafter_proposal {
@@ -52,6 +67,9 @@ void drafter_free(struct drafter **drafter);
 
 /* A new window with n samples of audio (borrowed for the call); at most 30 s. */
 void drafter_begin(struct drafter *drafter, const int16_t *samples, uint64_t n);
+
+/* For the priced stop rule. */
+void drafter_set_price(struct drafter *drafter, struct drafter_price price);
 
 /* No window: nothing to do. */
 void drafter_stop(struct drafter *drafter);

@@ -173,7 +173,7 @@ static enum spec_mode mode_of(const struct wire_rules *ask)
     if (!ask->use_drafts)
         return SPEC_MODE_ALONE;
     if (ask->lockstep)
-        return SPEC_MODE_LOCKSTEP;
+        return ask->verbatim ? SPEC_MODE_LOCKSTEP : SPEC_MODE_TURNS;
     return ask->wait_draft ? SPEC_MODE_WAIT_DRAFT : SPEC_MODE_FREE;
 }
 

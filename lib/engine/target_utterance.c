@@ -235,6 +235,8 @@ static void draft_arrived(struct target_session *session, struct utterance *u,
 {
     if (draft->n_prefix == 0 && draft->complete)
         learn_delay(&session->habits.first_us, u->times.ready_us, now_us(session));
+    else if (session->mode == SPEC_MODE_TURNS && u->waiting)
+        learn_delay(&session->habits.again_us, u->waiting_since_us, now_us(session));
     else if (u->times.surprised_us)
         learn_delay(&session->habits.again_us, u->times.surprised_us, now_us(session));
     u->times.surprised_us = 0;
@@ -281,6 +283,14 @@ void utterance_draft(struct target_session *session, struct utterance *u,
 
 /* ---- passes ---- */
 
+/* A client that hears of this drafts anew; a draft of nothing says that there is no more to
+ * come. */
+static bool text_left_draft(const struct utterance *u)
+{
+    return u->draft.tree.n > 0 &&
+           !spec_draft_walk(&u->draft, u->attempt.decided, u->attempt.n_decided).agrees;
+}
+
 /* When the client's next draft is expected; false: it owes none. */
 static bool draft_due(const struct target_session *session, const struct utterance *u,
                       uint64_t *at_us)
@@ -296,7 +306,16 @@ static bool draft_due(const struct target_session *session, const struct utteran
         return first || u->draft_tried;
     if (session->mode == SPEC_MODE_WAIT_DRAFT)
         return first;
+    if (session->mode == SPEC_MODE_TURNS)
+        return first || text_left_draft(u);
     return delay > 0.0f && since != 0 && *at_us > now_us(session);
+}
+
+/* One that crossed the tokens that it should have been behind is none of lockstep's. */
+static bool is_fresh(const struct target_session *session, const struct utterance *u)
+{
+    return u->draft.number > 0 && !u->draft_tried &&
+           (session->mode != SPEC_MODE_LOCKSTEP || !text_left_draft(u));
 }
 
 static struct spec_turn decide_turn(struct target_session *session, struct utterance *u,
@@ -313,9 +332,10 @@ static struct spec_turn decide_turn(struct target_session *session, struct utter
         .n_nodes_max = attempt_nodes_max(&u->attempt, room),
         .row_price = session->ask.row_price,
         .window_begun = u->attempt.n_decided > 0,
-        .draft_fresh = u->draft.number > 0 && !u->draft_tried,
+        .draft_fresh = is_fresh(session, u),
         .draft_complete = u->draft.complete,
         .draft_tokens = session->habits.tokens,
+        .draft_wait_us = session->habits.again_us,
     };
     ask.draft_due = draft_due(session, u, &ask.draft_at_us);
     ask.patience_us = MAX(u->times.encoded_us, u->times.surprised_us) + PATIENCE_US;
@@ -342,13 +362,30 @@ static void end_wait(struct target_session *session, struct utterance *u)
     u->waiting = false;
 }
 
+/* The client's tree as it came, as far as the decided text goes along with it. */
+static void propose_verbatim(const struct target_session *session, struct utterance *u)
+{
+    if (u->draft.number == 0 || (session->mode == SPEC_MODE_LOCKSTEP && u->draft_tried))
+        return;
+    struct spec_walk walk =
+        spec_draft_walk(&u->draft, u->attempt.decided, u->attempt.n_decided);
+    if (!walk.agrees)
+        return;
+    spec_draft_rest(&u->draft, walk.node, &u->tree);
+    spec_calibration_apply(&session->calibration, &u->tree);
+}
+
 static void propose(struct target_session *session, struct utterance *u, uint32_t room)
 {
     struct spec_realign how = realign_for(session);
     uint32_t n_max = attempt_nodes_max(&u->attempt, room);
     spec_tree_clear(&u->tree);
-    bool wanted = session->mode == SPEC_MODE_FREE || session->mode == SPEC_MODE_WAIT_DRAFT ||
-                  (session->mode == SPEC_MODE_LOCKSTEP && !u->draft_tried);
+    if (session->mode == SPEC_MODE_ALONE)
+        return;
+    if (session->ask.verbatim) {
+        propose_verbatim(session, u);
+        return;
+    }
     const struct spec_source *sources[2];
     uint32_t n = 0;
     if (spec_source_useful(&u->newest))
@@ -356,7 +393,7 @@ static void propose(struct target_session *session, struct utterance *u, uint32_
     if (spec_source_useful(&u->former))
         sources[n++] = &u->former;
     struct spec_caps caps = {.n_nodes = MIN(n_max, (uint32_t)SPEC_ROWS_MAX - 1), .n_depth = n_max};
-    if (wanted && n_max > 0 && n > 0)
+    if (n_max > 0 && n > 0)
         spec_propose_from(sources, n, &how, caps, &u->tree);
 }
 
@@ -414,6 +451,8 @@ static bool learn_pass(struct target_session *session, struct utterance *u, uint
 static bool worth_telling(const struct target_session *session, const struct utterance *u,
                           bool surprised)
 {
+    if (session->mode == SPEC_MODE_TURNS)   /* what the client hears sets it to work: when asked */
+        return false;
     return surprised || session->mode == SPEC_MODE_LOCKSTEP ||
            now_us(session) >= u->sent_us + DECIDED_INTERVAL_US;
 }

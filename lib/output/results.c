@@ -78,6 +78,8 @@ static bool add_stats(cJSON *object, const struct result_stats *stats)
         {"rows", (double)stats->rows},
         {"draft_steps", (double)stats->draft_steps},
         {"draft_rows", (double)stats->draft_rows},
+        {"branch_steps", (double)stats->branch_steps},
+        {"recycled", (double)stats->recycled},
         {"target_encode_ms", rounded(stats->target_encode_ms)},
         {"target_decode_ms", rounded(stats->target_decode_ms)},
         {"draft_encode_ms", rounded(stats->draft_encode_ms)},

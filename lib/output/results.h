@@ -44,6 +44,8 @@ struct result_stats {
     uint64_t rows;                      /* rows that the target evaluated */
     uint64_t draft_steps;               /* forwards of the draft model */
     uint64_t draft_rows;                /* rows of those forwards */
+    uint64_t branch_steps;              /* forwards that ran side branches */
+    uint64_t recycled;                  /* drafted tokens taken from rejected drafts, no step */
     double target_encode_ms, target_decode_ms;
     double draft_encode_ms, draft_decode_ms;
     double total_ms;                    /* from the first byte read to the last text committed */

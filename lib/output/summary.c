@@ -11,6 +11,8 @@ void summary_add(struct result_stats *total, const struct result_stats *stats)
     total->rows += stats->rows;
     total->draft_steps += stats->draft_steps;
     total->draft_rows += stats->draft_rows;
+    total->branch_steps += stats->branch_steps;
+    total->recycled += stats->recycled;
     total->target_encode_ms += stats->target_encode_ms;
     total->target_decode_ms += stats->target_decode_ms;
     total->draft_encode_ms += stats->draft_encode_ms;

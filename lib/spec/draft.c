@@ -101,3 +101,22 @@ uint32_t spec_draft_trunk(const struct spec_draft *draft, int32_t node,
     }
     return n;
 }
+
+void spec_draft_rest(const struct spec_draft *draft, int32_t node, struct spec_tree *rest)
+{
+    int16_t place[SPEC_NODES_MAX];      /* in `rest`; -1: not behind the node */
+    float survival[SPEC_NODES_MAX];
+    rest->n = 0;
+    for (uint32_t i = 0; i < draft->tree.n; i++) {
+        struct spec_node copy = draft->tree.node[i];
+        bool first = copy.parent == node;
+        place[i] = -1;
+        if (!first && (copy.parent < 0 || place[copy.parent] < 0))
+            continue;
+        copy.parent = first ? (int16_t)-1 : place[copy.parent];
+        place[i] = (int16_t)rest->n;
+        rest->node[rest->n++] = copy;
+    }
+    spec_tree_survival(rest, survival);
+    spec_tree_sort(rest, survival);
+}

@@ -56,4 +56,7 @@ struct spec_walk spec_draft_walk(const struct spec_draft *draft, const int32_t *
 uint32_t spec_draft_trunk(const struct spec_draft *draft, int32_t node,
                           int32_t token[SPEC_NODES_MAX], float confidence[SPEC_NODES_MAX]);
 
+/* What the draft holds behind `node` (-1: all of it), best first by survival. */
+void spec_draft_rest(const struct spec_draft *draft, int32_t node, struct spec_tree *rest);
+
 #endif

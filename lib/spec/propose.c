@@ -269,31 +269,16 @@ static void grow(struct pool *pool, struct spec_caps caps, struct spec_tree *tre
     }
 }
 
-/* Best first for good (merged guesses may have raised a late node), and confidences from masses. */
+/* Confidences from masses; then best first for good: merged guesses may have raised a late node. */
 static void order(struct spec_tree *tree, float *mass)
 {
-    struct spec_tree sorted = {.n = 0};
-    int16_t place[SPEC_ROWS_MAX];
-    bool used[SPEC_ROWS_MAX] = {false};
     for (uint32_t i = 0; i < tree->n; i++) {
         int32_t parent = tree->node[i].parent;
         float above = parent < 0 ? 1.0f : mass[parent];
         mass[i] = fminf(mass[i], above);
         tree->node[i].confidence = mass[i] / above;
     }
-    for (; sorted.n < tree->n; sorted.n++) {
-        int32_t best = -1;
-        for (uint32_t i = 0; i < tree->n; i++) {
-            if (!used[i] && (best < 0 || mass[i] > mass[best]))
-                best = (int32_t)i;
-        }
-        used[best] = true;
-        place[best] = (int16_t)sorted.n;
-        struct spec_node node = tree->node[best];
-        node.parent = node.parent < 0 ? (int16_t)-1 : place[node.parent];
-        sorted.node[sorted.n] = node;
-    }
-    *tree = sorted;
+    spec_tree_sort(tree, mass);
 }
 
 void spec_propose_from(const struct spec_source *const *sources, uint32_t n_sources,

@@ -109,3 +109,23 @@ uint32_t spec_tree_height(const struct spec_tree *tree)
     }
     return height;
 }
+
+void spec_tree_sort(struct spec_tree *tree, const float *survival)
+{
+    struct spec_tree sorted = {.n = 0};
+    int16_t place[SPEC_NODES_MAX];
+    bool used[SPEC_NODES_MAX] = {false};
+    for (; sorted.n < tree->n; sorted.n++) {
+        int32_t best = -1;
+        for (uint32_t i = 0; i < tree->n; i++) {
+            if (!used[i] && (best < 0 || survival[i] > survival[best]))
+                best = (int32_t)i;
+        }
+        used[best] = true;
+        place[best] = (int16_t)sorted.n;
+        struct spec_node node = tree->node[best];
+        node.parent = node.parent < 0 ? (int16_t)-1 : place[node.parent];
+        sorted.node[sorted.n] = node;
+    }
+    *tree = sorted;
+}

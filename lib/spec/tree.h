@@ -69,6 +69,9 @@ uint32_t spec_tree_path(const struct spec_tree *tree, int32_t node, uint8_t path
 /* Probability that each node is accepted: the product of the confidences along its path. */
 void spec_tree_survival(const struct spec_tree *tree, float survival[SPEC_NODES_MAX]);
 
+/* Best first by `survival`, which never rises from parent to child. */
+void spec_tree_sort(struct spec_tree *tree, const float *survival);
+
 /* Largest depth in the tree. */
 uint32_t spec_tree_height(const struct spec_tree *tree);
 

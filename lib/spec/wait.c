@@ -61,6 +61,16 @@ static bool wait_pays(const struct spec_turn_ask *ask, const struct spec_rows *n
     return waiting > working;
 }
 
+/* One after the other: the time until a draft comes is lost, for tokens that it brings. */
+static bool asking_pays(const struct spec_turn_ask *ask, const struct spec_rows *now)
+{
+    float later = fmaxf(ask->draft_tokens, 1.0f);
+    uint32_t n_nodes = MIN((uint32_t)ceilf(fminf(later, SPEC_ROWS_MAX)), ask->n_nodes_max);
+    float later_us = spec_cost_us(ask->cost, ask->n_fixed + n_nodes);
+    float wait_us = ask->draft_wait_us > 0.0f ? ask->draft_wait_us : spec_cost_us(ask->cost, 1);
+    return later / (wait_us + later_us) > now->expected / now->us;
+}
+
 static struct spec_turn pass(const struct spec_rows *rows)
 {
     enum spec_action action = rows->n_nodes > 0 ? SPEC_VERIFY : SPEC_PLAIN;
@@ -78,6 +88,13 @@ struct spec_turn spec_turn(const struct spec_turn_ask *ask)
         if (!ask->draft_fresh && patient)
             return wait_until(ask->patience_us);
         now = ask->draft_fresh ? best_pass(ask, true) : plain;
+        return pass(&now);
+    case SPEC_MODE_TURNS:
+        if (!ask->window_begun && !ask->draft_complete && patient)
+            return wait_until(ask->patience_us);
+        now = best_pass(ask, false);
+        if (!ask->draft_fresh && ask->draft_due && patient && asking_pays(ask, &now))
+            return wait_until(ask->patience_us);
         return pass(&now);
     case SPEC_MODE_WAIT_DRAFT:
         if (!ask->window_begun && !ask->draft_complete && patient)

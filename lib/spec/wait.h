@@ -48,6 +48,7 @@ enum spec_mode {
     SPEC_MODE_FREE,                     /* work-conserving, by balance and price */
     SPEC_MODE_WAIT_DRAFT,               /* begin each window with the whole draft, then as FREE */
     SPEC_MODE_LOCKSTEP,                 /* only the client's fresh trees, nothing overlapped */
+    SPEC_MODE_TURNS,                    /* as FREE, but nothing overlapped: asks for a draft */
     SPEC_MODE_ALONE                     /* drafts are not used */
 };
 
@@ -66,6 +67,7 @@ struct spec_turn_ask {
     bool draft_due;                     /* the client owes a draft: it drafts, the link is alive */
     uint64_t draft_at_us;               /* when it is expected; only if draft_due */
     float draft_tokens;                 /* tokens per pass that fresh drafts brought of late (E1) */
+    float draft_wait_us;                /* TURNS: until one that is asked for comes; 0: unknown */
     uint64_t patience_us;               /* WAIT_DRAFT and LOCKSTEP give up at this time */
 };
 

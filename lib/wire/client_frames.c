@@ -24,6 +24,7 @@ static void fill_rules(const struct wire_rules *rules, Specasr__V1__Rules *m)
     m->condition_on_previous = rules->condition_on_previous;
     m->use_drafts = rules->use_drafts;
     m->lockstep = rules->lockstep;
+    m->verbatim = rules->verbatim;
     m->wait_draft = rules->wait_draft;
     m->row_price = rules->row_price;
     m->temperature = rules->temperature;
@@ -79,6 +80,7 @@ static enum status read_rules(const Specasr__V1__Rules *m, struct wire_rules *ru
     rules->condition_on_previous = m->condition_on_previous;
     rules->use_drafts = m->use_drafts;
     rules->lockstep = m->lockstep;
+    rules->verbatim = m->verbatim;
     rules->wait_draft = m->wait_draft;
     rules->row_price = m->row_price;
     rules->temperature = m->temperature;

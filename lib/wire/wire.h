@@ -52,6 +52,7 @@ struct wire_rules {
     bool use_drafts;                    /* false: the target alone */
     bool lockstep;                      /* only the client's tree, nothing overlapped */
     bool wait_draft;                    /* begin each window with the whole draft */
+    bool verbatim;                      /* the target adds nothing to the client's trees */
     float row_price;                    /* negative: the measured one; 0: rows are free; a factor */
     float temperature;                  /* first temperature; 0 greedy */
     uint64_t seed;

@@ -56,13 +56,28 @@ struct policy {
     bool wait_draft, lockstep;
     float row_price;
     uint32_t delay, target_turns;
+    const char *bundle;                 /* NULL: the default one */
 };
 
 static const struct policy policies[] = {
-    {"as measured", false, false, -1.0f, 0, 1}, {"rows are free", false, false, 0.0f, 0, 1},
-    {"whole draft", true, false, 0.0f, 0, 1},   {"lockstep", false, true, 0.0f, 0, 1},
-    {"far away", false, false, 0.0f, 40, 1},    {"slow client", false, false, 0.0f, 3, 7},
-    {"whole draft, far", true, false, -1.0f, 25, 2},
+    {"as measured", false, false, -1.0f, 0, 1, NULL},
+    {"rows are free", false, false, 0.0f, 0, 1, NULL},
+    {"whole draft", true, false, 0.0f, 0, 1, NULL},
+    {"lockstep", false, true, 0.0f, 0, 1, NULL},
+    {"far away", false, false, 0.0f, 40, 1, NULL},
+    {"slow client", false, false, 0.0f, 3, 7, NULL},
+    {"whole draft, far", true, false, -1.0f, 25, 2, NULL},
+    {"plain speculation", false, true, 0.0f, 0, 1, "spec:4"},
+    {"plain, overlapped", false, false, -1.0f, 3, 2, "spec:16"},
+    {"adaptive", false, true, 0.0f, 0, 1, "asp"},
+    {"adaptive, priced", false, true, -1.0f, 0, 1, "asp:auto"},
+    {"recycled", false, true, 0.0f, 2, 1, "asp+recycle"},
+    {"recycled, overlapped", false, false, 0.0f, 7, 1, "asp+recycle:0.6"},
+    {"sparse", false, true, 0.0f, 0, 1, "sparse"},
+    {"sparse, as measured", false, true, -1.0f, 4, 1, "sparse:auto"},
+    {"sparse, overlapped", false, false, 0.0f, 1, 3, "sparse:0.7"},
+    {"full in turns", false, true, -1.0f, 0, 1, "full"},
+    {"full in turns, far", false, true, 0.0f, 20, 1, "full"},
 };
 
 static void compare(const struct policy *policy, struct toy_engine *draft, bool timestamps,
@@ -72,6 +87,11 @@ static void compare(const struct policy *policy, struct toy_engine *draft, bool 
     options.rules.wait_draft = policy->wait_draft;
     options.rules.lockstep = policy->lockstep;
     options.rules.row_price = policy->row_price;
+    if (policy->bundle)
+        assert_true(spec_policy_parse(policy->bundle, &options.drafter.policy));
+    struct spec_calibration calibration;
+    spec_calibration_init(&calibration);
+    options.drafter.calibration = &calibration;
     struct loop *loop = loop_new(&target.engine, &draft->engine, &options);
     loop->delay = policy->delay;
     loop->target_turns = policy->target_turns;

@@ -112,7 +112,8 @@ static void json_has_the_promised_names(void **state)
         "{\"start_s\":2.5,\"end_s\":2.5,\"text\":\"  \"},"
         "{\"start_s\":3661,\"end_s\":3663,\"text\":\" a --> b <i> & c\"}],"
         "\"stats\":{\"audio_s\":24.7,\"tokens\":4,\"passes\":0,\"rounds\":0,\"rows\":0,"
-        "\"draft_steps\":0,\"draft_rows\":0,\"target_encode_ms\":100.123,"
+        "\"draft_steps\":0,\"draft_rows\":0,"
+        "\"branch_steps\":0,\"recycled\":0,\"target_encode_ms\":100.123,"
         "\"target_decode_ms\":0,\"draft_encode_ms\":0,\"draft_decode_ms\":0,"
         "\"total_ms\":1234.5,\"resumes\":0,\"targets\":[\"127.0.0.1:7600\"]}}\n");
 }
