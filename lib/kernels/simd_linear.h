@@ -16,7 +16,7 @@
 #endif
 
 /* Bytes of one block of 32 weights for 16 outputs, scales included. */
-enum { Q8_BLOCK_STEP = (Q8_BLOCK + 2) * PANEL, LINE = 64 };
+enum { Q8_BLOCK_STEP = (Q8_BLOCK + 2) * PANEL };
 
 /* What a pass over a panel prefetches: n_lines cache lines per block of 32 weights, from `at`. */
 struct look_ahead {
@@ -24,15 +24,15 @@ struct look_ahead {
     uint32_t n_lines;
 };
 
-/* Block `block` of `n_blocks` of rows: its share of the next panel; alone, the stream itself. */
+/* Block `block` of `n_blocks` of rows asks for its share of the next panel. An even stream, a whole
+ * panel ahead: if only the first block asked for what the others find in the cache, or asked 4 KB
+ * ahead as the float kernels do, memory would be idle half of the time (4 rows: 3.1 -> 2.0 ms). */
 INLINE struct look_ahead q8_look_ahead(const int8_t *panel, uint32_t n_in, uint32_t block,
                                        uint32_t n_blocks)
 {
-    uint32_t lines = (Q8_BLOCK_STEP + LINE - 1) / LINE;
-    uint32_t share = (lines + n_blocks - 1) / n_blocks;
-    size_t skip = n_blocks == 1 ? PREFETCH_BYTES
-                                : (size_t)n_in / Q8_BLOCK * (Q8_BLOCK_STEP + block * share * LINE);
-    return (struct look_ahead){.at = (const char *)panel + skip, .n_lines = share};
+    uint32_t lines = (Q8_BLOCK_STEP / LINE + n_blocks) / n_blocks;
+    size_t skip = (size_t)n_in / Q8_BLOCK * (Q8_BLOCK_STEP + block * lines * LINE);
+    return (struct look_ahead){.at = (const char *)panel + skip, .n_lines = lines};
 }
 
 /* Results go to memory that was last touched a step ago: ask for it before the sums are done. */
