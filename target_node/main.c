@@ -28,6 +28,7 @@ struct values {
     struct option_address listen;
     int64_t threads;
     const char *kernels;
+    const char *pace, *shape;
     bool encoder_blas;
     int64_t sessions;
     const char *tls_certificate, *tls_key, *tls_client_ca;
@@ -53,6 +54,11 @@ static const struct option table[] = {
      .group = "Speed",
      .help = "Kernel set: reference, avx2, avx512, neon. Default: the fastest that runs here. The "
              "text does not depend on it."},
+    {.name = "pace", .type = OPTION_PATH, .offset = AT(pace), .group = "Studies",
+     .help = "Take the time that this table says (bench/curves); choices stay the model's."},
+    {.name = "shape", .type = OPTION_PATH, .offset = AT(shape), .group = "Studies",
+     .help = "Do the work of the model in this file beside the model's own, and count only its "
+             "time; choices stay the model's."},
     {.name = "encoder-blas", .type = OPTION_BOOL, .offset = AT(encoder_blas), .group = "Speed",
      .help = "Encoder products through OpenBLAS instead of own kernels (slower; for comparison)."},
     {.name = "sessions", .type = OPTION_INT, .offset = AT(sessions), .min = 1, .max = 4096,
@@ -111,6 +117,11 @@ static enum status run(const struct values *values, const sigset_t *signals, str
     enum status rc = model_find(values->model, path, sizeof(path), err);
     if (rc == STATUS_OK)
         rc = engine_open(&engine, path, &cpu, err);
+    if (rc == STATUS_OK && (values->pace || values->shape)) {
+        log_line(LOG_WARN, "for studies only: the times are those of %s",
+                 values->shape ? values->shape : values->pace);
+        rc = engine_slow(&engine, values->pace, values->shape, &cpu, err);
+    }
     if (rc == STATUS_OK)
         rc = serve_start(&engine, &options, &serve, err);
     if (rc == STATUS_OK) {

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "backend/paced/paced.h"
 #include "engine/window.h"
 #include "text/stream.h"
 
@@ -49,12 +50,44 @@ enum status engine_open(struct engine *engine, const char *path, const struct cp
     return rc;
 }
 
+/* The shape's backend, once its model is open. */
+static enum status open_shape(struct engine *engine, const char *path,
+                              const struct cpu_options *options, struct backend **load,
+                              struct error *err)
+{
+    enum status rc = model_open(path, &engine->shape, err);
+    if (rc == STATUS_OK)
+        rc = check_contexts(model_describe(engine->shape), err);
+    return rc == STATUS_OK ? cpu_backend_new(engine->shape, options, load, err) : rc;
+}
+
+enum status engine_slow(struct engine *engine, const char *pace, const char *shape,
+                        const struct cpu_options *options, struct error *err)
+{
+    struct pace table;
+    struct paced_options slow = {.pace = pace ? &table : NULL};
+    enum status rc = pace ? pace_read(pace, &table, err) : STATUS_OK;
+    if (rc == STATUS_OK && shape)
+        rc = open_shape(engine, shape, options, &slow.load, err);
+    if (rc == STATUS_OK && (pace || shape)) {
+        struct backend *inner = engine->backend;
+        engine->backend = NULL;
+        rc = paced_backend_new(inner, &slow, &engine->backend, err);
+        if (rc == STATUS_OK)
+            engine->clock = paced_clock(engine->backend);
+    }
+    if (rc != STATUS_OK)
+        engine_close(engine);
+    return rc;
+}
+
 void engine_close(struct engine *engine)
 {
     mel_free(engine->mel);
     tokenizer_free(&engine->tokenizer);
     rules_masks_free(&engine->masks);
     backend_free(&engine->backend);
+    model_close(&engine->shape);
     model_close(&engine->model);
     memset(engine, 0, sizeof(*engine));
 }

@@ -17,6 +17,7 @@
 
 struct engine {
     struct model *model;                    /* NULL for the toy backend */
+    struct model *shape;                    /* NULL: none */
     const struct model_description *description;
     struct backend *backend;
     struct rules_masks *masks;
@@ -28,6 +29,12 @@ struct engine {
 
 /* `path`: a GGUF file. On failure *engine is closed. */
 MUST_CHECK enum status engine_open(struct engine *engine, const char *path,
+                                   const struct cpu_options *options, struct error *err);
+
+/* For studies (backend/paced/paced.h): takes the time that the table `pace` says, or does the work
+ * of the model in file `shape` beside its own; the tokens stay the same. NULL: not. Before any
+ * session. On failure the engine is closed. */
+MUST_CHECK enum status engine_slow(struct engine *engine, const char *pace, const char *shape,
                                    const struct cpu_options *options, struct error *err);
 
 /* Accepts a half-open engine; the sessions that borrow it must be gone. */
