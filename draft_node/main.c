@@ -35,7 +35,7 @@ struct values {
     bool translate, timestamps, fallback, condition;
     double temperature;
     int64_t seed;
-    const char *policy;
+    const char *policy, *pace;
     bool lockstep, wait_draft;
     double row_price;
     int64_t draft_silence;
@@ -105,6 +105,8 @@ static const struct option table[] = {
      .max = 30000, .initial = "5000", .value_name = "MS", .group = "Draft",
      .help = "Silence that the draft's encoder sees behind the audio, so that drafts stop by "
              "themselves."},
+    {.name = "pace", .type = OPTION_PATH, .offset = AT(pace), .group = "Draft",
+     .help = "For studies: take the time that this table says (bench/curves); same drafts."},
     {.name = "threads", .short_name = 't', .type = OPTION_INT, .offset = AT(threads), .min = 0,
      .max = 64, .initial = "0", .group = "Speed",
      .help = "Threads of the draft model; 0: one per processor, or half of them when the target is "
@@ -301,7 +303,9 @@ static enum status open_draft(const struct values *values, struct engine *engine
     char path[MODEL_PATH_MAX];
     struct cpu_options cpu = {.n_threads = draft_threads(values), .kernels = values->kernels};
     enum status rc = model_find(values->model, path, sizeof(path), err);
-    return rc == STATUS_OK ? engine_open(engine, path, &cpu, err) : rc;
+    if (rc == STATUS_OK)
+        rc = engine_open(engine, path, &cpu, err);
+    return rc == STATUS_OK ? engine_slow(engine, values->pace, NULL, &cpu, err) : rc;
 }
 
 static int exit_code_of(enum status rc, const struct summary *summary)
