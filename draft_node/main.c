@@ -38,6 +38,7 @@ struct values {
     const char *policy, *pace;
     bool lockstep, wait_draft;
     double row_price;
+    int64_t rows;
     int64_t draft_silence;
     int64_t threads;
     const char *kernels;
@@ -101,6 +102,8 @@ static const struct option table[] = {
     {.name = "row-price", .type = OPTION_FLOAT, .offset = AT(row_price), .min = -1, .max = 1000,
      .initial = "-1", .group = "Draft",
      .help = "Factor on the target's measured cost of rows; 0: rows are free; -1: as measured."},
+    {.name = "rows", .type = OPTION_INT, .offset = AT(rows), .min = 0, .max = 64, .initial = "0",
+     .group = "Draft", .help = "Most rows of a target pass; 0: as many as it takes (64)."},
     {.name = "draft-silence", .type = OPTION_INT, .offset = AT(draft_silence), .min = 0,
      .max = 30000, .initial = "5000", .value_name = "MS", .group = "Draft",
      .help = "Silence that the draft's encoder sees behind the audio, so that drafts stop by "
@@ -266,6 +269,7 @@ static struct run_options run_options_from(const struct values *values)
     rules->lockstep = values->lockstep;
     rules->wait_draft = values->wait_draft;
     rules->row_price = values->row_price < 0 ? -1.0f : (float)values->row_price;
+    rules->rows_max = (uint32_t)values->rows;
     options.client.codec = values->codec == 0 ? WIRE_PCM_S16 : WIRE_FLAC;
     (void)spec_policy_parse(values->policy, &options.client.drafter.policy);
     options.client.drafter.timestamps = values->timestamps;

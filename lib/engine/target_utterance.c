@@ -16,6 +16,10 @@ enum {
     DECIDED_INTERVAL_US = 50000
 };
 
+/* A proposed node that is accepted less often is one row too many: from 0.05 to 0 tokens per pass
+ * rise by a tenth and rows per token double (docs/SPEED.md). */
+static const float survival_min = 0.05f;
+
 static const struct model_description *model_of(const struct target_session *session)
 {
     return session->target->engine->description;
@@ -331,12 +335,16 @@ static struct spec_turn decide_turn(struct target_session *session, struct utter
         .n_fixed = MIN(attempt_pending(&u->attempt), (uint32_t)BACKEND_ROWS_MAX),
         .n_nodes_max = attempt_nodes_max(&u->attempt, room),
         .row_price = session->ask.row_price,
+        .survival_min = session->ask.verbatim ? 0.0f : survival_min,
         .window_begun = u->attempt.n_decided > 0,
         .draft_fresh = is_fresh(session, u),
         .draft_complete = u->draft.complete,
         .draft_tokens = session->habits.tokens,
         .draft_wait_us = session->habits.again_us,
     };
+    if (session->ask.rows_max > 0)
+        ask.n_nodes_max = MIN(ask.n_nodes_max, session->ask.rows_max -
+                                                   MIN(ask.n_fixed, session->ask.rows_max));
     ask.draft_due = draft_due(session, u, &ask.draft_at_us);
     ask.patience_us = MAX(u->times.encoded_us, u->times.surprised_us) + PATIENCE_US;
     return spec_turn(&ask);

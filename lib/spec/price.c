@@ -129,7 +129,7 @@ struct spec_rows spec_rows_worth(const struct spec_rows_ask *ask)
     for (uint32_t n = 1; n <= n_max; n++) {
         float us = spec_cost_us(ask->cost, ask->n_fixed + n);
         expected += survival[n - 1];
-        if (us > ask->us_max)
+        if (us > ask->us_max || survival[n - 1] < ask->survival_min)
             break;
         float rate = expected / (base_us + price * (us - base_us));
         if (rate > best_rate || price == 0.0f) {

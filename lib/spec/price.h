@@ -51,6 +51,7 @@ struct spec_rows_ask {
     uint32_t n_nodes_max;               /* cap */
     float us_max;                       /* no pass beyond this cost; INFINITY: no cap */
     float price;                        /* factor on the extra cost; negative: 1; 0: free */
+    float survival_min;                 /* rarer nodes are not taken, were they free */
 };
 
 struct spec_rows spec_rows_worth(const struct spec_rows_ask *ask);

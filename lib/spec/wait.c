@@ -40,6 +40,7 @@ static struct spec_rows best_pass(const struct spec_turn_ask *ask, bool on_credi
         .us_max = unlimited ? INFINITY
                             : spec_cost_us(ask->cost, ask->n_fixed) + ask->balance->us,
         .price = ask->row_price,
+        .survival_min = ask->survival_min,
     };
     return spec_rows_worth(&rows);
 }

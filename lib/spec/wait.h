@@ -61,6 +61,7 @@ struct spec_turn_ask {
     uint32_t n_fixed;                   /* rows that come anyway: root and prompt; at least 1 */
     uint32_t n_nodes_max;               /* cap: 64 - n_fixed, positions and tokens left */
     float row_price;                    /* negative: measured; 0: free, whatever the balance */
+    float survival_min;                 /* of a node; rarer ones are not worth a row at any price */
     bool window_begun;                  /* a token of this window and attempt is decided */
     bool draft_fresh;                   /* the proposal comes from a client draft not yet tried */
     bool draft_complete;                /* ... which is whole */

@@ -44,6 +44,8 @@ static const char *problem_in_rules(const struct wire_rules *rules)
         return "language is empty or not UTF-8";
     if (!between(rules->row_price, -1e6f, 1e6f))
         return "row_price is out of range";
+    if (rules->rows_max > 64)
+        return "rows_max is out of range";
     if (!between(rules->temperature, 0.0f, 100.0f))
         return "temperature is out of range";
     return NULL;

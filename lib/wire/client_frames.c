@@ -25,6 +25,7 @@ static void fill_rules(const struct wire_rules *rules, Specasr__V1__Rules *m)
     m->use_drafts = rules->use_drafts;
     m->lockstep = rules->lockstep;
     m->verbatim = rules->verbatim;
+    m->rows_max = rules->rows_max;
     m->wait_draft = rules->wait_draft;
     m->row_price = rules->row_price;
     m->temperature = rules->temperature;
@@ -81,6 +82,7 @@ static enum status read_rules(const Specasr__V1__Rules *m, struct wire_rules *ru
     rules->use_drafts = m->use_drafts;
     rules->lockstep = m->lockstep;
     rules->verbatim = m->verbatim;
+    rules->rows_max = m->rows_max;
     rules->wait_draft = m->wait_draft;
     rules->row_price = m->row_price;
     rules->temperature = m->temperature;

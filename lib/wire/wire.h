@@ -53,6 +53,7 @@ struct wire_rules {
     bool lockstep;                      /* only the client's tree, nothing overlapped */
     bool wait_draft;                    /* begin each window with the whole draft */
     bool verbatim;                      /* the target adds nothing to the client's trees */
+    uint32_t rows_max;                  /* of a pass, 1..64; 0: as many as the target takes */
     float row_price;                    /* negative: the measured one; 0: rows are free; a factor */
     float temperature;                  /* first temperature; 0 greedy */
     uint64_t seed;

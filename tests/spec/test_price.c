@@ -91,7 +91,7 @@ static void rows_are_taken_for_the_best_rate(void **state)
         struct spec_cost cost;
         spec_cost_init(&cost, 3000.0f, support_uniform(&seed, 1.0f, 2500.0f));
         struct spec_rows_ask ask = {&tree, &cost, 1 + (uint32_t)(support_random(&seed) % 4), 50,
-                                    support_uniform(&seed, 3000.0f, 60000.0f), -1.0f};
+                                    support_uniform(&seed, 3000.0f, 60000.0f), -1.0f, 0.0f};
         struct spec_rows got = spec_rows_worth(&ask);
         float survival[SPEC_NODES_MAX];
         spec_tree_survival(&tree, survival);
@@ -115,8 +115,13 @@ static void free_rows_are_all_taken_and_dear_rows_none(void **state)
     struct spec_tree tree = random_best_first(&seed);
     struct spec_cost cost;
     spec_cost_init(&cost, 3000.0f, 2999.0f);
-    struct spec_rows_ask ask = {&tree, &cost, 1, 40, INFINITY, 0.0f};
+    struct spec_rows_ask ask = {&tree, &cost, 1, 40, INFINITY, 0.0f, 0.0f};
     assert_int_equal(spec_rows_worth(&ask).n_nodes, 40);
+    float survival[SPEC_NODES_MAX];
+    spec_tree_survival(&tree, survival);
+    ask.survival_min = 0.5f * (survival[4] + survival[5]);
+    assert_true(spec_rows_worth(&ask).n_nodes <= 5);
+    ask.survival_min = 0.0f;
     ask.price = 1.0f;
     assert_true(spec_rows_worth(&ask).n_nodes < 4);
     ask.price = 5.0f;

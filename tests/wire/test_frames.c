@@ -80,6 +80,7 @@ static void random_open(uint64_t *seed, struct wire_open *open)
     open->rules.use_drafts = coin(seed);
     open->rules.lockstep = coin(seed);
     open->rules.verbatim = coin(seed);
+    open->rules.rows_max = coin(seed) ? 20 : 0;
     open->rules.wait_draft = coin(seed);
     open->rules.row_price = support_uniform(seed, -1.0f, 4.0f);
     open->rules.temperature = support_uniform(seed, 0.0f, 1.0f);
