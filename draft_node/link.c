@@ -7,14 +7,15 @@
 
 #include "base/queue.h"
 
-enum { INBOX_MAX = 4096, ROOM_BYTES = 8192 };
+enum { INBOX_MAX = 4096, ROOM_BYTES = 8192, STALE_MAX = 64 };
 
 struct link {
     struct link_options options;
     struct queue *inbox;
     struct rpc_client *client;
     struct rpc_call *call;
-    uint32_t turn;                          /* of the targets */
+    uint32_t number;                        /* of the target called last */
+    uint32_t refused;                       /* bit i: target i is never called again */
     uint32_t generation;                    /* of the call */
     const char *address;
     atomic_bool closing;
@@ -24,6 +25,7 @@ struct link {
 struct line {
     struct link *link;
     uint32_t generation;
+    bool answered;
 };
 
 static void release_event(struct link_event *event)
@@ -104,15 +106,20 @@ static void vocabulary_on_message(struct rpc_call *call, const uint8_t *data, si
         return;
     memcpy(event.bytes.data, data, size);
     event.bytes.size = size;
-    if (!push(line->link, &event))
+    line->answered = push(line->link, &event);
+    if (!line->answered)
         free(event.bytes.data);
 }
 
 static void vocabulary_on_done(struct rpc_call *call, enum status code, const char *message)
 {
-    (void)code;
-    (void)message;
-    free(rpc_user(call));
+    struct line *line = rpc_user(call);
+    struct link_event event = {.kind = LINK_VOCABULARY_FAILED, .generation = line->generation};
+    error_set(&event.error, code == STATUS_OK ? STATUS_CLOSED : code, "%s",
+              message && *message ? message : "no answer");
+    if (!line->answered)
+        (void)push(line->link, &event);
+    free(line);
 }
 
 static const struct rpc_handler vocabulary_handler = {
@@ -131,6 +138,7 @@ enum status link_new(const struct link_options *options, struct link **out, stru
     SA_ASSERT(options->n_targets > 0 && options->n_targets <= LINK_TARGETS_MAX);
     link->options = *options;
     link->address = link->options.targets[0];
+    link->number = options->n_targets - 1;  /* the first is the next */
     enum status rc = queue_new(INBOX_MAX, &link->inbox, err);
     if (rc != STATUS_OK) {
         free(link);
@@ -182,10 +190,25 @@ static enum status open_call(struct link *link, const char *method,
     return rc;
 }
 
+static bool any_left(const struct link *link)
+{
+    return link->refused != (1u << link->options.n_targets) - 1;
+}
+
+bool link_refuse(struct link *link)
+{
+    link->refused |= 1u << link->number;
+    return any_left(link);
+}
+
 enum status link_connect(struct link *link, struct error *err)
 {
     link_disconnect(link);
-    link->address = link->options.targets[link->turn++ % link->options.n_targets];
+    SA_ASSERT(any_left(link));
+    do
+        link->number = (link->number + 1) % link->options.n_targets;
+    while (link->refused >> link->number & 1);
+    link->address = link->options.targets[link->number];
     struct rpc_client_options options = {
         .target = link->address,
         .limits = {.message_max = WIRE_VOCABULARY_MAX},
@@ -202,6 +225,11 @@ enum status link_connect(struct link *link, struct error *err)
 const char *link_target(const struct link *link)
 {
     return link->address;
+}
+
+uint32_t link_target_number(const struct link *link)
+{
+    return link->number;
 }
 
 bool link_send(struct link *link, const struct wire_frame *frame)
@@ -223,22 +251,29 @@ void link_ask_vocabulary(struct link *link, uint64_t hash)
 {
     struct wire_bytes bytes;
     struct rpc_call *call;
-    if (wire_vocabulary_request_pack(hash, &bytes, NULL) != STATUS_OK)
-        return;
-    if (open_call(link, "/specasr.v1.Verify/GetVocabulary", &vocabulary_handler, &call, NULL) ==
-        STATUS_OK) {
-        (void)rpc_send(call, bytes.data, bytes.size);
-        rpc_half_close(call);
-        rpc_unref(call);
+    struct link_event failed = {.kind = LINK_VOCABULARY_FAILED, .generation = link->generation};
+    enum status rc = wire_vocabulary_request_pack(hash, &bytes, &failed.error);
+    if (rc == STATUS_OK) {
+        rc = open_call(link, "/specasr.v1.Verify/GetVocabulary", &vocabulary_handler, &call,
+                       &failed.error);
+        if (rc == STATUS_OK) {
+            (void)rpc_send(call, bytes.data, bytes.size);
+            rpc_half_close(call);
+            rpc_unref(call);
+        }
+        wire_bytes_release(&bytes);
     }
-    wire_bytes_release(&bytes);
+    if (rc != STATUS_OK)
+        (void)push(link, &failed);
 }
 
 struct link_event link_next(struct link *link, int64_t timeout_us)
 {
     void *item;
     struct link_event event = {.kind = LINK_NOTHING};
-    while (queue_pop(link->inbox, timeout_us, &item) == QUEUE_OK) {
+    for (uint32_t i = 0; i < STALE_MAX; i++) {
+        if (queue_pop(link->inbox, timeout_us, &item) != QUEUE_OK)
+            break;
         event = *(struct link_event *)item;
         free(item);
         bool live = event.kind == LINK_AUDIO || event.kind == LINK_AUDIO_FAILED;

@@ -1,6 +1,6 @@
 /* link.h: the client's line to one of its targets: connects, reconnects, delivers frames as events.
  *
- *     DOWN --link_poll, after a pause--> CALLING --accepted--> UP --broken, silent--> DOWN
+ *     DOWN --link_connect, after a pause--> CALLING --accepted--> UP --broken, silent--> DOWN
  *
  * Callbacks of the rpc thread only put events into the inbox; the main thread takes them with
  * link_next. Events of an older call are dropped by their generation.
@@ -32,6 +32,7 @@ enum link_event_kind {
     LINK_FRAME,                             /* `frame`: release it */
     LINK_ROOM,                              /* little is waiting to be sent: audio may follow */
     LINK_VOCABULARY,                        /* `bytes`: a packed vocabulary; free(bytes.data) */
+    LINK_VOCABULARY_FAILED,                 /* `error` says why */
     LINK_AUDIO,                             /* live: free(samples); n_samples == 0: the end */
     LINK_AUDIO_FAILED                       /* `error` says why */
 };
@@ -52,23 +53,28 @@ MUST_CHECK enum status link_new(const struct link_options *options, struct link 
                                 struct error *err);
 void link_free(struct link **link);
 
-/* Calls the next target in turn. */
+/* Calls the next target in turn that was not refused. */
 MUST_CHECK enum status link_connect(struct link *link, struct error *err);
 
 /* Ends the present call, if any; its events are dropped. */
 void link_disconnect(struct link *link);
 
-/* Address of the target that is called or connected. */
+/* Address of the target that is called or connected, and its number in the options. */
 const char *link_target(const struct link *link);
+uint32_t link_target_number(const struct link *link);
+
+/* Never calls the present target again; false: there is no other. */
+bool link_refuse(struct link *link);
 
 /* Sends a frame; false: broken or full. Bytes that wait to be sent. */
 bool link_send(struct link *link, const struct wire_frame *frame);
 size_t link_queued(struct link *link);
 
-/* Asks the connected target for its vocabulary: LINK_VOCABULARY, or nothing if that fails. */
+/* Asks the connected target for its vocabulary: LINK_VOCABULARY or LINK_VOCABULARY_FAILED. */
 void link_ask_vocabulary(struct link *link, uint64_t hash);
 
-/* The next event, waiting at most timeout_us. */
+/* The next event, waiting at most timeout_us. Of older calls' events only a bounded number is
+ * dropped at once: LINK_NOTHING may come while others wait. */
 struct link_event link_next(struct link *link, int64_t timeout_us);
 
 /* From another thread of this process (the reader of live audio). Takes the event's pointers; waits

@@ -236,12 +236,23 @@ static void on_failed(void *context, const char *name, const struct error *err)
     output->summary->n_failed++;
 }
 
+static void on_damaged(void *context, const char *name, const char *what)
+{
+    struct output *output = context;
+    (void)name;                             /* `what` begins with it */
+    if (!output->write)
+        return;
+    log_line(LOG_ERROR, "%s", what);
+    output->summary->n_damaged++;
+}
+
 static enum status run_all(struct engine *engine, const struct run_options *options,
                            struct display *display, struct output *output,
                            const char *const *files, struct error *err)
 {
     struct run *run;
-    struct run_sink sink = {.result = on_result, .failed = on_failed, .context = output};
+    struct run_sink sink = {.result = on_result, .failed = on_failed, .damaged = on_damaged,
+                            .context = output};
     struct run_options own = *options;      /* each run over the inputs is a session of its own */
     if (getrandom(own.client.session, sizeof(own.client.session), 0) < 0)
         memset(own.client.session, (int)getpid(), sizeof(own.client.session));
@@ -283,7 +294,6 @@ static struct run_options run_options_from(const struct values *values)
     options.link.tls = (struct rpc_tls){
         .ca = values->tls_ca, .certificate = values->tls_certificate, .key = values->tls_key,
         .server_name = values->tls_server_name};
-    options.segments = values->timestamps;
     return options;
 }
 
@@ -316,7 +326,7 @@ static int exit_code_of(enum status rc, const struct summary *summary)
 {
     if (rc == STATUS_UNAVAILABLE || rc == STATUS_TIMEOUT || rc == STATUS_CLOSED)
         return EXIT_CODE_UNREACHABLE;
-    if (rc != STATUS_OK || summary->n_failed > 0)
+    if (rc != STATUS_OK || summary->n_failed > 0 || summary->n_damaged > 0)
         return EXIT_CODE_FAILED;
     return summary->n_differing > 0 ? EXIT_CODE_DIFFERS : EXIT_CODE_OK;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audio/audio_check.h"
 #include "audio/audio_file.h"
 #include "base/log.h"
 #include "run_int.h"
@@ -14,6 +15,9 @@ enum {
     SILENCE_DOUBLED_MAX = 5,                /* times */
     RETRY_MIN_US = 100000,
     RETRY_MAX_US = 2000000,
+    ANSWER_US = 2000000,                    /* without one from a target, the user is told */
+    VOCABULARY_TRIES_MAX = 8,
+    VOCABULARY_RETRY_US = 250000,           /* after the first failure, doubled with each */
     REASON_US = 300000,                     /* from a broken stream to the word why */
     POLL_US = 20000,
     CHUNK = 8000                            /* samples read from a file at once */
@@ -97,6 +101,8 @@ static void find_vocabulary(struct run *run, uint64_t hash)
     rc = client_set_vocabulary(run->client, NULL, &run->fatal);
     tokenizer_free(&run->vocabulary);       /* nobody drafts in it any more */
     run->vocabulary_hash = hash;
+    run->n_vocabulary_failures = 0;
+    run->vocabulary_retry_us = 0;
     if (!own)
         vocabulary_from_cache(hash, &run->vocabulary);
     if (own || run->vocabulary)
@@ -108,10 +114,33 @@ static void find_vocabulary(struct run *run, uint64_t hash)
         error_clear(&run->fatal);
 }
 
+/* Without it there are no drafts; the text is the same. */
+static void vocabulary_failed(struct run *run, const struct error *why)
+{
+    uint32_t n = ++run->n_vocabulary_failures;
+    bool again = n < VOCABULARY_TRIES_MAX;
+    if (n == 1)
+        log_line(LOG_WARN, "%s: its vocabulary cannot be fetched (%s): going on without drafts, "
+                 "asking again", link_target(run->link), why->text);
+    else if (!again)
+        log_line(LOG_WARN, "%s: its vocabulary could not be fetched in %u attempts: no drafts in "
+                 "this session", link_target(run->link), n);
+    run->vocabulary_retry_us = again ? clock_us(&run->clock) + (VOCABULARY_RETRY_US << (n - 1)) : 0;
+}
+
+static void retry_vocabulary(struct run *run)
+{
+    if (!run->vocabulary_retry_us || clock_us(&run->clock) < run->vocabulary_retry_us)
+        return;
+    run->vocabulary_retry_us = 0;
+    link_ask_vocabulary(run->link, run->vocabulary_hash);
+}
+
 static void on_opened(void *context, const struct wire_opened *opened)
 {
     struct run *run = context;
     run->opened = true;
+    run->told = 0;
     if (run->down_since_us)
         run->down_us += clock_us(&run->clock) - run->down_since_us;
     run->down_since_us = 0;
@@ -180,6 +209,30 @@ static bool is_final(enum status code)
            code == STATUS_DENIED;
 }
 
+/* Says once per outage and target that the user has to wait, and how long. */
+static void tell(struct run *run, const char *what, const char *why)
+{
+    uint32_t bit = 1u << link_target_number(run->link);
+    uint64_t since = run->down_since_us ? clock_us(&run->clock) - run->down_since_us : 0;
+    double left_s = run->options.deadline_s - (double)(run->down_us + since) / 1e6;
+    bool others = run->options.link.n_targets > 1;
+    if (run->told & bit || left_s < 0.1)
+        return;
+    run->told |= bit;
+    log_line(LOG_WARN, "%s %s (%s): trying %s for %.0f s", what, link_target(run->link), why,
+             others ? "the other targets, and again," : "again", left_s);
+}
+
+/* A target that refuses what is asked of it: the others may not. */
+static enum status link_refused(struct run *run, const struct error *why, struct error *err)
+{
+    if (!link_refuse(run->link))
+        return error_set(err, why->code, "%s: %s", link_target(run->link), why->text);
+    log_line(LOG_WARN, "%s: %s; going on with the other targets", link_target(run->link),
+             why->text);
+    return STATUS_OK;
+}
+
 static enum status link_failed(struct run *run, const struct error *why, struct error *err)
 {
     uint64_t now = clock_us(&run->clock);
@@ -191,18 +244,23 @@ static enum status link_failed(struct run *run, const struct error *why, struct 
     run->draining = false;
     run->open_sent = false;
     run->last_error = *why;
-    if (is_final(why->code))
-        return error_set(err, why->code, "%s: %s", link_target(run->link), why->text);
+    run->vocabulary_retry_us = 0;
+    bool refused = is_final(why->code);
+    if (refused && link_refused(run, why, err) != STATUS_OK)
+        return why->code;
     if (run->down_since_us == 0)
         run->down_since_us = now;
-    if (was_open) {
+    if (was_open && !refused)
         log_line(LOG_WARN, "%s: %s; connecting again", link_target(run->link), why->text);
+    else if (!refused)
+        tell(run, why->code == STATUS_UNAVAILABLE ? "cannot reach" : "not served by", why->text);
+    if (was_open) {
         for (uint32_t i = 0; i < WIRE_UTTERANCES_MAX; i++)
             if (run->jobs[i].used && !run->jobs[i].done)
                 run->jobs[i].transcript.stats.resumes++;
     }
     uint64_t pause = (uint64_t)RETRY_MIN_US << MIN(run->n_failures, 5u);
-    bool first = was_open && run->n_failures == 0;
+    bool first = refused || (was_open && run->n_failures == 0);
     run->retry_us = now + (first ? 1 : MIN(pause, (uint64_t)RETRY_MAX_US));
     run->n_failures++;
     return STATUS_OK;
@@ -214,6 +272,7 @@ static enum status look_after_link(struct run *run, struct error *err)
     uint64_t now = clock_us(&run->clock);
     if (run->retry_us && now >= run->retry_us) {
         run->retry_us = 0;
+        run->called_us = now;
         enum status rc = link_connect(run->link, err);
         if (rc != STATUS_OK)
             return rc;
@@ -233,11 +292,15 @@ static enum status look_after_link(struct run *run, struct error *err)
         error_set(&why, STATUS_TIMEOUT, "nothing heard for %.1f s", (double)silence / 1e6);
         return link_failed(run, &why, err);
     }
+    if (!run->opened && !run->retry_us && now > run->called_us + ANSWER_US)
+        tell(run, "cannot reach", "no answer yet");
+    retry_vocabulary(run);
     uint64_t since = run->down_since_us ? now - run->down_since_us : 0;
     double down_s = (double)(run->down_us + since) / 1e6;
     if (since > 0 && down_s > run->options.deadline_s)
         return error_set(err, STATUS_UNAVAILABLE,
-                         "no target answered for %.0f s (%s: %s). Is target_node running there?",
+                         "no target answered for %.0f s (%s: %s). Start target_node there, or name "
+                         "another one with --target",
                          down_s, link_target(run->link), run->last_error.text);
     return STATUS_OK;
 }
@@ -245,13 +308,15 @@ static enum status look_after_link(struct run *run, struct error *err)
 static enum status take_vocabulary(struct run *run, const struct wire_bytes *bytes,
                                    struct error *err)
 {
+    struct error why;
     enum status rc = STATUS_OK;
     if (!run->vocabulary)                   /* else it came twice */
-        rc = vocabulary_from_message(bytes, run->vocabulary_hash, &run->vocabulary, err);
+        rc = vocabulary_from_message(bytes, run->vocabulary_hash, &run->vocabulary, &why);
     free(bytes->data);
     if (rc == STATUS_OK)
-        rc = client_set_vocabulary(run->client, run->vocabulary, err);
-    return rc;
+        return client_set_vocabulary(run->client, run->vocabulary, err);
+    vocabulary_failed(run, &why);
+    return STATUS_OK;
 }
 
 static enum status take_event(struct run *run, struct link_event *event, struct error *err)
@@ -275,6 +340,9 @@ static enum status take_event(struct run *run, struct link_event *event, struct 
         return rc == STATUS_OK ? STATUS_OK : link_failed(run, &why, err);
     case LINK_VOCABULARY:
         return take_vocabulary(run, &event->bytes, err);
+    case LINK_VOCABULARY_FAILED:
+        vocabulary_failed(run, &event->error);
+        return STATUS_OK;
     case LINK_AUDIO:
         return live_take(run, event, err);
     case LINK_AUDIO_FAILED:
@@ -446,16 +514,17 @@ enum status run_file(struct run *run, const char *path, struct error *err)
     struct error why;
     run->file_begun_us = clock_us(&run->clock);
     run->audio_done_s = 0.0;
-    if (audio_file_open(path, &file, &why) != STATUS_OK) {
+    if (audio_check(path, &why) != STATUS_OK ||
+        audio_file_open(path, &file, &why) != STATUS_OK) {
         run->sink.failed(run->sink.context, path, &why);
         return STATUS_OK;
     }
     enum status rc = transcribe(run, file, path, err);
     const char *warning = audio_file_warning(file);
-    if (warning)
-        log_line(LOG_WARN, "%s", warning);
-    audio_file_free(file);
     display_clear(run->display);
+    if (warning && rc == STATUS_OK)
+        run->sink.damaged(run->sink.context, path, warning);
+    audio_file_free(file);
     return rc;
 }
 
@@ -493,7 +562,7 @@ enum status run_new(struct engine *engine, const struct run_options *options,
         run_free(&run);
         return rc;
     }
-    run->down_since_us = clock_us(&run->clock);
+    run->called_us = run->down_since_us = clock_us(&run->clock);
     error_set(&run->last_error, STATUS_UNAVAILABLE, "no connection yet");
     *out = run;
     return STATUS_OK;

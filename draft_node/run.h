@@ -21,13 +21,14 @@ struct run_options {
     struct client_options client;
     struct link_options link;
     double deadline_s;                      /* without an answer from any target */
-    bool segments;                          /* results with times */
 };
 
-/* Where finished utterances go; false ends the run (the output is broken). `name`: the file. */
+/* Where finished utterances go; false ends the run (the output is broken). `name`: the file.
+ * `damaged`: the result covers only what could be decoded of the file; `what` says so in a line. */
 struct run_sink {
     bool (*result)(void *context, const char *name, struct transcript *transcript);
     void (*failed)(void *context, const char *name, const struct error *err);
+    void (*damaged)(void *context, const char *name, const char *what);
     void *context;
 };
 

@@ -28,6 +28,8 @@ struct run {
     struct clock clock;
     struct tokenizer *vocabulary;           /* own; NULL: none or the engine's */
     uint64_t vocabulary_hash;               /* asked for; 0: none */
+    uint64_t vocabulary_retry_us;           /* ask again at this time; 0: no need */
+    uint32_t n_vocabulary_failures;         /* in this session */
     bool open_sent;                         /* on the present call */
     bool link_up;                           /* the target accepted it */
     bool opened;                            /* and opened the session */
@@ -38,6 +40,8 @@ struct run {
     uint64_t heard_us;                      /* last frame, or since when one is owed */
     uint32_t n_failures;                    /* since a window was committed */
     struct error last_error;                /* why the link is down */
+    uint64_t called_us;                     /* when the present call began */
+    uint32_t told;                          /* bit i: in this outage, that target i is missing */
     struct job jobs[WIRE_UTTERANCES_MAX];
     double audio_total_s, audio_done_s;     /* for the display */
     uint64_t file_begun_us;

@@ -75,11 +75,13 @@ static void note_block(struct audio_file *file, size_t n)
         return;
     if (sf_error(file->sound) != SF_ERR_NO_ERROR)
         error_set(&file->warning, STATUS_CORRUPT,
-                  "%s is damaged after %.2f s (%s): what can be decoded is used", file->name,
-                  before_s, sf_strerror(file->sound));
+                  "%s is damaged after %.2f s (%s): what can be decoded is used; get the file "
+                  "again",
+                  file->name, before_s, sf_strerror(file->sound));
     else if (file->source_ended && file->n_frames < file->n_frames_claimed)
         error_set(&file->warning, STATUS_CORRUPT,
-                  "%s is truncated or damaged: %.2f s of %.2f s could be decoded and are used",
+                  "%s is truncated or damaged: %.2f s of %.2f s could be decoded and are used; get "
+                  "the file again",
                   file->name, before_s, (double)file->n_frames_claimed / file->info.rate);
 }
 
@@ -184,7 +186,8 @@ static enum status fill(struct audio_file *file, struct error *err)
         return error_set(err, STATUS_CORRUPT,
                          "%s is damaged, it cannot be decoded (%s): get it again", file->name,
                          sf_strerror(file->sound));
-    return error_set(err, STATUS_INVALID, "%s holds no audio (0 samples)", file->name);
+    return error_set(err, STATUS_INVALID, "%s holds no audio (0 samples): record it again",
+                     file->name);
 }
 
 enum status audio_file_read(struct audio_file *file, int16_t *samples, size_t n_max,
@@ -215,10 +218,13 @@ static enum status check_caps(const struct audio_file *file, const SF_INFO *info
 {
     if (info->samplerate < AUDIO_FILE_RATE_MIN || info->samplerate > AUDIO_FILE_RATE_MAX)
         return error_set(err, STATUS_UNSUPPORTED,
-                         "%s has a sample rate of %d Hz: %d to %d are taken", file->name,
-                         info->samplerate, AUDIO_FILE_RATE_MIN, AUDIO_FILE_RATE_MAX);
+                         "%s has a sample rate of %d Hz: %d to %d are taken; convert it, for "
+                         "example with `ffmpeg -i FILE -ar 16000 out.flac`",
+                         file->name, info->samplerate, AUDIO_FILE_RATE_MIN, AUDIO_FILE_RATE_MAX);
     if (info->channels < 1 || info->channels > AUDIO_FILE_CHANNELS_MAX)
-        return error_set(err, STATUS_UNSUPPORTED, "%s has %d channels: 1 to %d are taken",
+        return error_set(err, STATUS_UNSUPPORTED,
+                         "%s has %d channels: 1 to %d are taken; convert it, for example with "
+                         "`ffmpeg -i FILE -ac 1 out.flac`",
                          file->name, info->channels, AUDIO_FILE_CHANNELS_MAX);
     return STATUS_OK;
 }
@@ -329,7 +335,8 @@ static void probe(struct audio_file *file, struct audio_probe bytes)
     file->has_magic = audio_probe_magic(&bytes);
     if (audio_probe_truncated(&bytes))
         error_set(&file->warning, STATUS_CORRUPT,
-                  "%s is truncated (its end is missing): what is there is used", file->name);
+                  "%s is truncated (its end is missing): what is there is used; get the file again",
+                  file->name);
 }
 
 enum status audio_file_open_memory(const uint8_t *data, size_t size, const char *name,
@@ -337,7 +344,7 @@ enum status audio_file_open_memory(const uint8_t *data, size_t size, const char 
 {
     *out = NULL;
     if (size == 0)
-        return error_set(err, STATUS_INVALID, "%s is empty", name);
+        return error_set(err, STATUS_INVALID, "%s is empty: copy or record it again", name);
     struct audio_file *file = file_new(name, err);
     if (!file)
         return STATUS_NO_MEMORY;
@@ -359,10 +366,10 @@ static enum status open_path(const char *path, int *fd, uint64_t *size, struct e
     struct stat st;
     *fd = open(path, O_RDONLY | O_CLOEXEC);
     if (*fd < 0 && (errno == ENOENT || errno == ENOTDIR))
-        return error_set(err, STATUS_NOT_FOUND, "%s: no such file", path);
+        return error_set(err, STATUS_NOT_FOUND, "%s: no such file: check the path", path);
     if (*fd < 0)
         return error_set(err, errno == EACCES ? STATUS_DENIED : STATUS_IO,
-                         "%s cannot be opened: %s", path, strerror(errno));
+                         "%s cannot be opened (%s): check who may read it", path, strerror(errno));
     enum status status = STATUS_OK;
     if (fstat(*fd, &st) != 0)
         status = error_set(err, STATUS_IO, "%s cannot be examined: %s", path, strerror(errno));
@@ -373,7 +380,7 @@ static enum status open_path(const char *path, int *fd, uint64_t *size, struct e
                            "%s is not a regular file: give a file, or raw PCM on standard input",
                            path);
     else if (st.st_size == 0)
-        status = error_set(err, STATUS_INVALID, "%s is empty", path);
+        status = error_set(err, STATUS_INVALID, "%s is empty: copy or record it again", path);
     if (status != STATUS_OK)
         close(*fd);
     else

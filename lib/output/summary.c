@@ -55,6 +55,8 @@ static void write_counts(const struct summary *summary, FILE *out)
     const struct result_stats *t = &summary->total;
     fprintf(out, "  %-16s %9.1f s  in %u file%s", "audio", t->audio_s, summary->n_files,
             summary->n_files == 1 ? "" : "s");
+    if (summary->n_damaged)
+        fprintf(out, ", %u of them damaged", summary->n_damaged);
     if (summary->n_failed)
         fprintf(out, ", %u more failed", summary->n_failed);
     fputc('\n', out);

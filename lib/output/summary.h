@@ -16,6 +16,7 @@ enum summary_same { SUMMARY_NOT_CHECKED, SUMMARY_SAME, SUMMARY_DIFFERS };
 
 struct summary {
     uint32_t n_files, n_failed;
+    uint32_t n_damaged;                 /* of n_files: only a part could be decoded */
     struct result_stats total;          /* sums over the files; targets: all that were used */
     bool drafted;                       /* false: --no-draft, the draft lines are left out */
     bool one_machine;                   /* draft and target share a processor (a loopback target) */

@@ -54,8 +54,9 @@ still_serves "after noise to the port"
 
 # Targets of another mind (tests/e2e/rogue_target.c): the client says so, and does not go on for ever.
 declare -A expect=([other-version]='1 version 9' [noise]='[13] frame that cannot be read|no target' [wrong-window]='[13] does not fit'
+    [refuses]='1 not to my taste'
     [out-of-order]='[13] decided tokens|no target' [full]='3 taken' [mute]='3 no target' [dies]='3 the session ended')
-for case in other-version noise wrong-window out-of-order full mute dies; do
+for case in other-version refuses noise wrong-window out-of-order full mute dies; do
     "$helpers/rogue_target" "$case" >"rogue_$case.log" 2>&1 & rogue=$!
     wait_for "$limit" listens_or_ended "rogue_$case.log" "$rogue"
     client --target "$(address_in "rogue_$case.log")" --no-draft --deadline 2 "$good_file"
@@ -68,9 +69,27 @@ for case in other-version noise wrong-window out-of-order full mute dies; do
     verdict "target: $case" "$why"
     kill -KILL "$rogue"; wait "$rogue" 2>/dev/null
 done
-# With a good one as second address.
-"$helpers/rogue_target" dies >rogue_second.log 2>&1 &
-wait_for "$limit" listens_or_ended rogue_second.log $!
-client --target "$(address_in rogue_second.log),$address" --no-draft "$good_file"
-verdict "target: a good one after one that dies" "$(why_not_text "$good_text")"
+# With a good one as second address: what one refuses, the other may not.
+for case in dies refuses other-version noise; do
+    "$helpers/rogue_target" $case >"rogue_second_$case.log" 2>&1 &
+    wait_for "$limit" listens_or_ended "rogue_second_$case.log" $!
+    second=$(address_in "rogue_second_$case.log")
+    client --target "$second,$address" --no-draft "$good_file" "$cards/001.wav"
+    verdict "target: a good one after $case" "$(why_not_text "$good_text"$'\n'"$(text_of 001)")"
+done
+# Both refuse: the run ends, with the word of the last one.
+client --target "$(address_in rogue_second_refuses.log),$(address_in rogue_second_other-version.log)" --no-draft "$good_file"
+why=; [ "$rc" = 1 ] || why="exit code $rc"
+grep -q 'warning: .*not to my taste.*; going on with the other targets' err && tail -n 1 err | grep -q 'error: .*version 9' ||
+    why="$why $(cat err)"
+verdict "target: two that refuse" "$why"
+
+# A vocabulary that cannot be fetched is asked for again while the session lasts, and the user is told once.
+"$helpers/rogue_target" no-vocabulary >rogue_vocabulary.log 2>&1 &
+wait_for "$limit" listens_or_ended rogue_vocabulary.log $!
+client --target "$(address_in rogue_vocabulary.log)" --wait-draft "$good_file"
+why=; [ "$rc" = 1 ] && tail -n 1 err | grep -q 'asked three times' || why="exit code $rc: $(cat err)"
+[ "$(grep -c '^asked' rogue_vocabulary.log)" = 3 ] || why="$why $(cat rogue_vocabulary.log)"
+[ "$(grep -c 'warning: .*vocabulary cannot be fetched.*going on without drafts, asking again' err)" = 1 ] || why="$why $(cat err)"
+verdict "target: a vocabulary that cannot be fetched" "$why"
 e2e_finish

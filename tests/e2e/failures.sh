@@ -29,8 +29,17 @@ still_serves "after a second target on its port"
 
 # A port that was free a moment ago.
 free_port=$(/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-client_refused "target absent" 3 "^draft_node: error: no target answered.*127.0.0.1:$free_port.*Is target_node running" \
+client_refused "target absent" 3 "^draft_node: error: no target answered.*127.0.0.1:$free_port.*Start target_node there" \
     --target "127.0.0.1:$free_port" --no-draft --deadline 1500ms "$good_file"
+why=
+[ "$(grep -c "warning: cannot reach 127.0.0.1:$free_port (.*): trying again for [12] s" err)" = 1 ] || why=$(cat err)
+verdict "target absent: says so once" "$why"
+# At once, not at the deadline.
+"$bin/draft_node" --no-config --no-draft --target "127.0.0.1:$free_port" "$good_file" >out 2>err & client_pid=$!
+begin=$(now_ms)
+wait_for 20 grep -q "cannot reach 127.0.0.1:$free_port (.*): trying again for 30 s" err && [ $(($(now_ms) - begin)) -lt 5000 ] &&
+    ! gone "$client_pid" && ok "target absent: says so at once" || fail "target absent: says so at once" "$(cat err)"
+kill -KILL "$client_pid"; wait "$client_pid" 2>/dev/null
 [ "$took_ms" -ge 1400 ] && [ "$took_ms" -lt 30000 ] && ok "target absent: within its deadline" ||
     fail "target absent: within its deadline" "$took_ms ms for a deadline of 1.5 s"
 client_refused "no such host" 3 'no target answered.*nowhere.invalid' \

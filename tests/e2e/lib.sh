@@ -94,12 +94,14 @@ client() {
     took_ms=$(($(now_ms) - begin))
 }
 
-# One line on stderr that matches, nothing on stdout, the exit code: else why not.
+# One line on stderr that matches (besides the word that the client waits for a target), nothing on stdout, the exit
+# code: else why not.
+errors() { grep -Ev '^draft_node: warning: (cannot reach|not served by) .*: trying ' "$work/err"; }
 why_not_refused() { # CODE PATTERN
     if [[ ! $rc =~ ^$1$ ]]; then echo "exit code $rc, not $1 ($(head -c 300 "$work/err"))"
     elif [ -s "$work/out" ]; then echo "stdout is not empty: $(head -c 200 "$work/out")"
-    elif [ "$(wc -l <"$work/err")" != 1 ]; then echo "not one line on stderr: $(head -c 600 "$work/err")"
-    elif ! grep -Eq -- "$2" "$work/err"; then echo "stderr does not match /$2/: $(cat "$work/err")"; fi
+    elif [ "$(errors | wc -l)" != 1 ]; then echo "not one line on stderr: $(head -c 600 "$work/err")"
+    elif ! errors | grep -Eq -- "$2"; then echo "stderr does not match /$2/: $(cat "$work/err")"; fi
 }
 client_refused() { # NAME CODE PATTERN ARGUMENTS...
     local name=$1 code=$2 pattern=$3; shift 3

@@ -14,6 +14,7 @@ authority() { openssl req -x509 -newkey rsa:2048 -nodes -keyout "$1.key" -out "$
     certificate stranger stranger wrong_ca; } >openssl.log 2>&1 || fail "certificates" "$(tail -n 3 openssl.log)"
 
 start_target tls --model base --tls-certificate server.pem --tls-key server.key || exit 2
+tls_pid=$target_pid
 client --target "$address" --tls-ca good_ca.pem --no-draft "$good_file"
 verdict "TLS" "$(why_not_text "$good_text")"
 client --target "localhost:${address##*:}" --tls-ca good_ca.pem "$good_file"
@@ -27,9 +28,15 @@ client_refused "TLS: no such authority file" 1 'missing.pem' "${refused[@]}" --t
 echo 'no certificate' >letter.pem
 client_refused "TLS: a text as authority" 1 'letter.pem' "${refused[@]}" --tls-ca letter.pem "$good_file"
 client_refused "TLS: a certificate without its key" '[12]' 'key' "${refused[@]}" --tls-ca good_ca.pem --tls-certificate client.pem "$good_file"
+# A target that wants TLS does not end the run where another does not.
+start_target plain_too --model base || exit 2
+client --target "${refused[1]},$address" --no-draft "$good_file"
+verdict "plaintext to a TLS target, then to one without" "$(why_not_text "$good_text")"
+kill -TERM "$target_pid"
+address=${refused[1]}
 client --target "$address" --tls-ca good_ca.pem --no-draft "$good_file"
 verdict "TLS: goes on serving" "$(why_not_text "$good_text")"
-kill -TERM "$target_pid"
+kill -TERM "$tls_pid"
 
 "$bin/target_node" --no-config --model tiny.en --listen 127.0.0.1:0 --tls-certificate server.pem --tls-key client.key >out 2>err & pid=$!
 wait_for "$limit" gone $pid; wait $pid; rc=$?

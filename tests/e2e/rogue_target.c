@@ -13,6 +13,8 @@
 #include "wire/wire.h"
 
 static const char *chosen;
+static struct rpc_call *session;            /* no-vocabulary: the present one */
+static int n_asked;
 
 static void send_frame(struct rpc_call *call, const struct wire_frame *frame)
 {
@@ -89,7 +91,9 @@ static void on_message(struct rpc_call *call, const uint8_t *data, size_t size)
         rpc_finish(call, err.code, err.text);
         return;
     }
-    if (frame.kind == WIRE_OPEN && strcmp(chosen, "other-version") == 0)
+    if (frame.kind == WIRE_OPEN && strcmp(chosen, "refuses") == 0)
+        rpc_finish(call, STATUS_MISMATCH, "your draft is not to my taste: choose another");
+    else if (frame.kind == WIRE_OPEN && strcmp(chosen, "other-version") == 0)
         send_other_version(call);
     else if (frame.kind == WIRE_OPEN && strcmp(chosen, "noise") == 0)
         send_noise(call);
@@ -107,12 +111,43 @@ static void on_eof(struct rpc_call *call)
     rpc_finish(call, STATUS_OK, "");
 }
 
+/* no-vocabulary: fails each time, and ends the session at the third. One rpc thread calls. */
+static void on_vocabulary_message(struct rpc_call *call, const uint8_t *data, size_t size)
+{
+    (void)data;
+    (void)size;
+    printf("asked for the vocabulary\n");
+    fflush(stdout);
+    rpc_finish(call, STATUS_INTERNAL, "the vocabulary is lost");
+    if (++n_asked == 3 && session)
+        rpc_finish(session, STATUS_INVALID, "asked three times");
+}
+
+static void on_session_open(struct rpc_call *call)
+{
+    session = call;
+}
+
+static void on_session_done(struct rpc_call *call, enum status code, const char *message)
+{
+    (void)code;
+    (void)message;
+    if (session == call)
+        session = NULL;
+}
+
 int main(int argc, char **argv)
 {
-    static const struct rpc_handler handler = {.on_message = on_message, .on_eof = on_eof};
-    const struct rpc_method method = {"/specasr.v1.Verify/Session", &handler, NULL};
+    static const struct rpc_handler handler = {.on_open = on_session_open, .on_eof = on_eof,
+                                               .on_message = on_message,
+                                               .on_done = on_session_done};
+    static const struct rpc_handler vocabulary = {.on_message = on_vocabulary_message};
+    const struct rpc_method methods[] = {
+        {"/specasr.v1.Verify/Session", &handler, NULL},
+        {"/specasr.v1.Verify/GetVocabulary", &vocabulary, NULL},
+    };
     struct rpc_server_options options = {
-        .listen = "127.0.0.1:0", .methods = &method, .n_methods = 1};
+        .listen = "127.0.0.1:0", .methods = methods, .n_methods = 2};
     struct rpc_server *server;
     struct error err;
     if (argc != 2) {

@@ -103,6 +103,8 @@ static void without_drafts_there_are_no_draft_lines(void **state)
     assert_lacks(&s, "two machines");
     s.n_failed = 3;
     assert_has(&s, "in 2 files, 3 more failed\n");
+    s.n_damaged = 1;
+    assert_has(&s, "in 2 files, 1 of them damaged, 3 more failed\n");
 }
 
 static void an_empty_run_divides_by_nothing(void **state)
