@@ -52,6 +52,17 @@ static struct matrix random_matrix(enum weight_type type, uint32_t n_out, uint32
     size_t n_bytes = matrix_bytes(type, n_out, n_in);
     m.data = must(kernels_alloc(n_bytes));
     uint32_t seed = n_out + n_in;
+    if (type == WEIGHT_Q4_0) {
+        struct q4_0_block row[N_FF / Q8_BLOCK];
+        for (uint32_t o = 0; o < n_out; o++) {
+            for (uint32_t k = 0; k < n_in / 2; k++)
+                row[k / 16].q[k % 16] = (uint8_t)((seed = seed * 1664525 + 1013904223) >> 24);
+            for (uint32_t b = 0; b < n_in / Q8_BLOCK; b++)
+                row[b].scale = f16_from_f32(1e-3f);
+            matrix_pack(&m, o, 1, type, row);
+        }
+        return m;
+    }
     if (type == WEIGHT_Q8_0) {
         struct q8_0_block row[N_FF / Q8_BLOCK];
         for (uint32_t o = 0; o < n_out; o++) {
@@ -180,7 +191,7 @@ static void print_row(const struct bench *b, const char *what, struct timing t, 
     fflush(stdout);
 }
 
-static const char *const type_names[] = {"f32", "f16", "q8_0"};
+static const char *const type_names[] = {"f32", "f16", "q8_0", "q4_0"};
 
 static void bench_steps(struct bench *b, enum weight_type type, const char *rows)
 {
@@ -264,11 +275,11 @@ static bool parse(int argc, char **argv, struct options *o)
 int main(int argc, char **argv)
 {
     static struct bench b;
-    struct options o = {.rows = "1,2,4,8,12,16,24,32,48,64", .only = "f32,f16,q8_0,cross",
+    struct options o = {.rows = "1,2,4,8,12,16,24,32,48,64", .only = "f32,f16,q8_0,q4_0,cross",
                         .n_threads = 2, .repeat = 21};
     if (!parse(argc, argv, &o)) {
         fprintf(stderr, "usage: kernels [--set NAME] [--threads N] [--rows 1,8,64 (at most %d)]\n"
-                "               [--only f32,f16,q8_0,cross] [--repeat N (at most %d)]\n",
+                "               [--only f32,f16,q8_0,q4_0,cross] [--repeat N (at most %d)]\n",
                 ROWS_MAX, REPEAT_MAX);
         return 2;
     }
@@ -281,7 +292,7 @@ int main(int argc, char **argv)
     }
     make_buffers(&b);
     printf("set        what    rows  threads        ms      best     GB/s   GFLOP/s\n");
-    for (int type = WEIGHT_F32; type <= WEIGHT_Q8_0; type++)
+    for (int type = WEIGHT_F32; type <= WEIGHT_Q4_0; type++)
         if (strstr(o.only, type_names[type]))
             bench_steps(&b, type, o.rows);
     if (strstr(o.only, "cross"))

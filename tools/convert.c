@@ -14,7 +14,7 @@
 enum { EXIT_USAGE = 2, SLOW_US = 2000000, REDRAW_US = 100000 };
 
 static const char help[] =
-    "usage: convert INPUT OUTPUT.gguf [--type f32|f16|q8_0] [--name NAME]\n"
+    "usage: convert INPUT OUTPUT.gguf [--type f32|f16|q8_0|q4_0] [--name NAME]\n"
     "       convert --check MODEL.gguf\n"
     "\n"
     "Converts a Whisper model of any size to the GGUF file that target_node and draft_node read.\n"
@@ -25,7 +25,8 @@ static const char help[] =
     "  a whisper.cpp file      ggml-base.bin and the like\n"
     "\n"
     "  --type TYPE   how matrices are stored: f16 (default: what the published weights are),\n"
-    "                q8_0 (half the size, 8 bits in blocks of 32), f32 (for checks)\n"
+    "                q8_0 (half the size, 8 bits in blocks of 32), q4_0 (the decoder in 4 bits,\n"
+    "                the rest in q8_0: for drafts, or where memory is scarce), f32 (for checks)\n"
     "  --name NAME   the model's name in the file; default: guessed from its shape (whisper-base)\n"
     "  --quiet       no progress and no closing line\n"
     "  --check       read a model file whole: exit 0 when it is sound and of this converter's "
@@ -57,7 +58,7 @@ struct progress {
 
 static bool parse_type(const char *text, enum tensor_type *out)
 {
-    static const char *const names[] = {"f32", "f16", "q8_0"};
+    static const char *const names[] = {"f32", "f16", "q8_0", "q4_0"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (strcmp(text, names[i]) == 0) {
             *out = (enum tensor_type)i;
@@ -83,7 +84,7 @@ static int parse(int argc, char **argv, struct options *o)
         case 't':
             if (parse_type(optarg, &o->type))
                 break;
-            log_line(LOG_ERROR, "--type %s: there are f32, f16 and q8_0", optarg);
+            log_line(LOG_ERROR, "--type %s: there are f32, f16, q8_0 and q4_0", optarg);
             return EXIT_USAGE;
         case 'n':
             o->name = optarg;
@@ -150,7 +151,7 @@ static enum status convert(const struct options *o, struct progress *progress, s
     struct stat info;
     if (st == STATUS_OK && !o->quiet && stat(o->output, &info) == 0)
         printf("%s: %s from %s, %s, %.1f MB\n", o->output, source->description.name,
-               import_kind(import), (const char *[]){"f32", "f16", "q8_0"}[o->type],
+               import_kind(import), (const char *[]){"f32", "f16", "q8_0", "q4_0"}[o->type],
                (double)info.st_size / 1e6);
     import_close(&import);
     return st;

@@ -11,7 +11,8 @@
 enum { EXIT_USAGE = 2 };
 
 static const char help[] =
-    "usage: random_model --like SIZE [--seed N] [--layers N] [--type f32|f16|q8_0] OUTPUT.gguf\n"
+    "usage: random_model --like SIZE [--seed N] [--layers N] [--type f32|f16|q8_0|q4_0]\n"
+    "                    OUTPUT.gguf\n"
     "\n"
     "Writes a model file with random weights in the shape of a published Whisper: the same file "
     "for the\n"
@@ -43,7 +44,7 @@ static bool parse_number(const char *text, uint64_t max, uint64_t *out)
 
 static bool parse_type(const char *text, enum tensor_type *out)
 {
-    static const char *const names[] = {"f32", "f16", "q8_0"};
+    static const char *const names[] = {"f32", "f16", "q8_0", "q4_0"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (strcmp(text, names[i]) == 0) {
             *out = (enum tensor_type)i;

@@ -26,7 +26,7 @@
  *     a = max |x|, scale = a / 127, q = round half to even (x * (127 / a));
  *     q = scale = 0 where a < 1e-30.
  * offset = -128 * sum of q: lets VNNI multiply unsigned weights (w + 128) and land on the same
- * integers. */
+ * integers; a sixteenth of it does the same for the weights of q4_0, which are stored as w + 8. */
 struct q8_rows {
     int8_t *q;       /* [n_rows][n] */
     float *scale;    /* [n_rows][n / 32] */
@@ -41,7 +41,7 @@ struct q8_rows q8_rows_at(void *memory, size_t n_rows, size_t n);
 
 /* y[r][o] = (sum over k of x[r][k] * w[o][k]) + bias[o], 1 or more rows.
  *   f32, f16: acc = 0; acc = fma(x[r][k], w[o][k], acc) for k upwards; y = acc + bias.
- *   q8_0: acc = 0; per block of 32 the integer sum of q * w is exact;
+ *   q8_0, q4_0: acc = 0; per block of 32 the integer sum of q * w is exact;
  *         acc = fma(scale_w * scale_x, (float)sum, acc) for blocks upwards; y = acc + bias.
  * Without a bias (NULL) nothing is added. */
 struct linear {
@@ -50,7 +50,7 @@ struct linear {
     uint32_t n_rows;
     const float *x;     /* [n_rows][x_stride]; f32 and f16 weights */
     size_t x_stride;
-    struct q8_rows xq;  /* q8_0 weights: instead of x, its rows quantised, n_in apart */
+    struct q8_rows xq;  /* integer weights: instead of x, its rows quantised, n_in apart */
     float *y;           /* [n_rows][y_stride] */
     size_t y_stride;
 };

@@ -228,6 +228,24 @@ static float dot_q8(const struct linear *job, const int8_t *panel, uint32_t lane
     return acc;
 }
 
+static float dot_q4(const struct linear *job, const uint8_t *panel, uint32_t lane, uint32_t row)
+{
+    uint32_t n = job->w->n_in;
+    const uint16_t *scales = (const uint16_t *)(const void *)(panel + (size_t)n / 2 * PANEL);
+    const int8_t *q = job->xq.q + (size_t)row * n;
+    float acc = 0;
+    for (size_t block = 0; block < n / Q8_BLOCK; block++) {
+        int32_t sum = 0;
+        for (size_t k = block * Q8_BLOCK; k < (block + 1) * Q8_BLOCK; k++) {
+            uint8_t both = panel[(k / 8 * PANEL + lane) * 4 + k % 4];
+            sum += q[k] * ((k % 8 < 4 ? both & 15 : both >> 4) - 8);
+        }
+        float scale_x = job->xq.scale[(size_t)row * (n / Q8_BLOCK) + block];
+        acc = fmaf(f32_from_f16(scales[block * PANEL + lane]) * scale_x, (float)sum, acc);
+    }
+    return acc;
+}
+
 static void ref_linear(const struct linear *job, uint32_t panel_from, uint32_t panel_to)
 {
     const struct matrix *w = job->w;
@@ -242,8 +260,10 @@ static void ref_linear(const struct linear *job, uint32_t panel_from, uint32_t p
                 sum = dot_f32((const float *)panel + lane, x, w->n_in);
             else if (w->type == WEIGHT_F16)
                 sum = dot_f16((const uint16_t *)panel + lane, x, w->n_in);
-            else
+            else if (w->type == WEIGHT_Q8_0)
                 sum = dot_q8(job, panel, lane, r);
+            else
+                sum = dot_q4(job, panel, lane, r);
             job->y[r * job->y_stride + o] = job->bias ? sum + job->bias[o] : sum;
         }
     }

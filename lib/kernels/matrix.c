@@ -59,6 +59,9 @@ size_t weight_row_bytes(enum weight_type type, uint32_t n_in)
     case WEIGHT_Q8_0:
         SA_ASSERT(n_in % Q8_BLOCK == 0);
         return (size_t)(n_in / Q8_BLOCK) * sizeof(struct q8_0_block);
+    case WEIGHT_Q4_0:
+        SA_ASSERT(n_in % Q8_BLOCK == 0);
+        return (size_t)(n_in / Q8_BLOCK) * sizeof(struct q4_0_block);
     }
     SA_ASSERT(!"unknown weight type");
     return 0;
@@ -129,11 +132,35 @@ static void pack_q8_0(uint8_t *panel, uint32_t n_in, uint32_t lane, uint32_t n_r
     }
 }
 
+static uint8_t nibble(const struct q4_0_block *block, size_t i)
+{
+    return i < Q8_BLOCK / 2 ? block->q[i] & 15 : block->q[i - Q8_BLOCK / 2] >> 4;
+}
+
+static void pack_q4_0(uint8_t *panel, uint32_t n_in, uint32_t lane, uint32_t n_rows,
+                      const uint8_t *rows)
+{
+    uint16_t *scales = (uint16_t *)(void *)(panel + (size_t)n_in / 2 * PANEL);
+    size_t row_bytes = weight_row_bytes(WEIGHT_Q4_0, n_in);
+    for (size_t b = 0; b < n_in / Q8_BLOCK; b++) {
+        for (size_t i = 0; i < n_rows; i++) {
+            struct q4_0_block block;
+            memcpy(&block, rows + i * row_bytes + b * sizeof(block), sizeof(block));
+            scales[b * PANEL + lane + i] = block.scale;
+            uint8_t *at = panel + b * Q8_BLOCK / 2 * PANEL + (lane + i) * 4;
+            for (size_t k = 0; k < Q8_BLOCK; k += 8)
+                for (size_t j = 0; j < 4; j++)
+                    at[k / 2 * PANEL + j] =
+                        (uint8_t)(nibble(&block, k + j) | nibble(&block, k + j + 4) << 4);
+        }
+    }
+}
+
 void matrix_pack(const struct matrix *to, uint32_t first, uint32_t n_rows, enum weight_type type,
                  const void *rows)
 {
     SA_ASSERT(first <= to->n_out && n_rows <= to->n_out - first);
-    SA_ASSERT((to->type == WEIGHT_Q8_0) == (type == WEIGHT_Q8_0));
+    SA_ASSERT(to->type == type || !(weight_is_integer(to->type) || weight_is_integer(type)));
     size_t panel_bytes = matrix_panel_bytes(to->type, to->n_in);
     const uint8_t *from = rows;
     for (uint32_t row = first, n; row < first + n_rows; row += n) {
@@ -144,20 +171,31 @@ void matrix_pack(const struct matrix *to, uint32_t first, uint32_t n_rows, enum 
             pack_f32((float *)(void *)panel + lane, to->n_in, n, type, from);
         else if (to->type == WEIGHT_F16)
             pack_f16((uint16_t *)(void *)panel + lane, to->n_in, n, type, from);
-        else
+        else if (to->type == WEIGHT_Q8_0)
             pack_q8_0(panel, to->n_in, lane, n, from);
+        else
+            pack_q4_0(panel, to->n_in, lane, n, from);
         from += n * weight_row_bytes(type, to->n_in);
     }
+}
+
+/* The integer at k of one lane of a panel of blocks. */
+static int integer_at(enum weight_type type, const uint8_t *panel, size_t lane, size_t k)
+{
+    if (type == WEIGHT_Q8_0)
+        return ((const int8_t *)panel)[(k / 4 * PANEL + lane) * 4 + k % 4];
+    return (panel[(k / 8 * PANEL + lane) * 4 + k % 4] >> (k % 8 / 4 * 4) & 15) - 8;
 }
 
 void matrix_unpack_row(const struct matrix *m, uint32_t row, float *out)
 {
     SA_ASSERT(row < m->n_out);
-    size_t lane = row % PANEL;
+    size_t lane = row % PANEL, n_in = m->n_in;
     const uint8_t *panel =
         (const uint8_t *)m->data + row / PANEL * matrix_panel_bytes(m->type, m->n_in);
-    const uint16_t *scales = (const uint16_t *)(const void *)(panel + (size_t)m->n_in * PANEL);
-    for (size_t k = 0; k < m->n_in; k++) {
+    size_t n_bytes = (m->type == WEIGHT_Q4_0 ? n_in / 2 : n_in) * PANEL; /* before the scales */
+    const uint16_t *scales = (const uint16_t *)(const void *)(panel + n_bytes);
+    for (size_t k = 0; k < n_in; k++) {
         size_t at = k * PANEL + lane;
         if (m->type == WEIGHT_F32)
             out[k] = ((const float *)(const void *)panel)[at];
@@ -165,6 +203,6 @@ void matrix_unpack_row(const struct matrix *m, uint32_t row, float *out)
             out[k] = f32_from_f16(((const uint16_t *)(const void *)panel)[at]);
         else
             out[k] = f32_from_f16(scales[k / Q8_BLOCK * PANEL + lane]) *
-                     (float)((const int8_t *)panel)[(k / 4 * PANEL + lane) * 4 + k % 4];
+                     (float)integer_at(m->type, panel, lane, k);
     }
 }

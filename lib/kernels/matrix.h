@@ -6,12 +6,15 @@
  *     f32, f16   [k][16]                                  n_in need not be a multiple of anything
  *     q8_0       [k/4][16][4] int8, then [k/32][16] f16   n_in is a multiple of 32
  *                (weights)              (scales)
+ *     q4_0       [k/8][16][4] bytes, then [k/32][16] f16  likewise; byte j of a group of eight k
+ *                holds k = j in its low half and k = j + 4 in its high half, 8 added
  *
  * Outputs beyond n_out in the last panel are zero and never written to a result.
  */
 #ifndef KERNELS_MATRIX_H
 #define KERNELS_MATRIX_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,12 +23,25 @@
 enum { PANEL = 16, Q8_BLOCK = 32 };
 
 /* Same order as the types of a model file. */
-enum weight_type { WEIGHT_F32, WEIGHT_F16, WEIGHT_Q8_0 };
+enum weight_type { WEIGHT_F32, WEIGHT_F16, WEIGHT_Q8_0, WEIGHT_Q4_0 };
+
+/* Blocks of integers: multiplied with activations in 8 bits. */
+static inline bool weight_is_integer(enum weight_type type)
+{
+    return type == WEIGHT_Q8_0 || type == WEIGHT_Q4_0;
+}
 
 /* One block of q8_0 as GGUF stores it, row-major: weight i of the block is scale * q[i]. */
 struct q8_0_block {
     uint16_t scale; /* f16 bits */
     int8_t q[Q8_BLOCK];
+};
+
+/* Likewise q4_0: weight i is scale * (nibble i - 8); nibble i is the low half of q[i] for i < 16,
+ * the high half of q[i - 16] from there on. */
+struct q4_0_block {
+    uint16_t scale;
+    uint8_t q[Q8_BLOCK / 2];
 };
 
 /* A view; `data` has matrix_bytes() bytes, 64-byte aligned (kernels_alloc), owned by whoever made
@@ -57,8 +73,8 @@ size_t weight_row_bytes(enum weight_type type, uint32_t n_in);
 
 /* Packs rows [first, first + n_rows) of a row-major matrix into `to` (outputs are rows), so that
  * a file can be streamed in pieces of any size; to->data must be zeroed before the first piece
- * (pads stay zero). `type` is the type of `rows`: f32 and f16 go to f32 and f16, q8_0 only to
- * q8_0. `rows` needs no alignment. */
+ * (pads stay zero). `type` is the type of `rows`: f32 and f16 go to f32 and f16, q8_0 and
+ * q4_0 only to themselves. `rows` needs no alignment. */
 void matrix_pack(const struct matrix *to, uint32_t first, uint32_t n_rows, enum weight_type type,
                  const void *rows);
 

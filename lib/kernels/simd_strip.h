@@ -27,8 +27,8 @@ static const struct strip_shape linear_shape = {STRIP_ROWS_MAX, 1, STRIP_ROWS_MA
 static const struct strip_shape score_shape = {STRIP_ROWS_MAX, 4, VEC16_WIDE_SUMS / 2};
 static const struct strip_shape value_shape = {STRIP_ROWS_MAX, 4, VEC16_WIDE_SUMS};
 
-/* Weights stream from memory: this far ahead, to the second level, was best from 1 to 64 rows (1 row:
- * 4.0 ms 4 KB ahead, 3.5 ms so; to the first level it pushes activations out). */
+/* Weights stream from memory: this far ahead, to the second level, was best from 1 to 64 rows (1
+ * row: 4.0 ms 4 KB ahead, 3.5 ms so; to the first level it pushes activations out). */
 enum { PREFETCH_BYTES = 16384, LINE = 64 };
 
 struct strip {

@@ -14,6 +14,9 @@
  * and for q8_0 the types ivec16 (int32 lanes) and q8vec (16 outputs by 4 weights):
  *   q8_load ivec_start ivec_dot4 ivec_to_float; ivec_start takes the block's offset (-128 * sum
  *   of q), which only sets with unsigned weights use.
+ * and for q4_0 the type q4sum, 16 sums over one block of unsigned weights (0 .. 15):
+ *   q4_load (64 bytes: the first four k in the low halves, the next four in the high ones)
+ *   q4_start q4_dot4 q4_total (an ivec16, the offset's sixteenth taken in)
  * VEC16_SUMS is how many vec16 sums a register block keeps, VEC16_WIDE_SUMS how many when it is
  * more than one vec16 wide (weights take more registers then).
  */

@@ -147,6 +147,37 @@ VEC_FN ivec16 ivec_dot4(ivec16 sum, q8vec w, const int8_t *q)
     return (ivec16){dot4x8(sum.a, w.a, all), dot4x8(sum.b, w.b, all)};
 }
 
+/* Sums of two products in int16: eight of them stay below 8 * 2 * 15 * 127. */
+typedef ivec16 q4sum;
+
+VEC_FN void q4_load(const uint8_t *w, q8vec *low, q8vec *high)
+{
+    const __m256i *at = (const __m256i *)(const void *)w;
+    __m256i a = _mm256_loadu_si256(at), b = _mm256_loadu_si256(at + 1);
+    __m256i mask = _mm256_set1_epi8(15);
+    *low = (q8vec){_mm256_and_si256(a, mask), _mm256_and_si256(b, mask)};
+    *high = (q8vec){_mm256_and_si256(_mm256_srli_epi16(a, 4), mask),
+                    _mm256_and_si256(_mm256_srli_epi16(b, 4), mask)};
+}
+
+VEC_FN q4sum q4_start(int32_t offset) { return ivec_start(offset); }
+
+VEC_FN q4sum q4_dot4(q4sum sum, q8vec w, const int8_t *q)
+{
+    int32_t four;
+    memcpy(&four, q, sizeof(four));
+    __m256i all = _mm256_set1_epi32(four);
+    return (q4sum){_mm256_add_epi16(sum.a, _mm256_maddubs_epi16(w.a, all)),
+                   _mm256_add_epi16(sum.b, _mm256_maddubs_epi16(w.b, all))};
+}
+
+VEC_FN ivec16 q4_total(q4sum sum, int32_t offset)
+{
+    __m256i one = _mm256_set1_epi16(1), shift = _mm256_set1_epi32(offset / 16);
+    return (ivec16){_mm256_add_epi32(_mm256_madd_epi16(sum.a, one), shift),
+                    _mm256_add_epi32(_mm256_madd_epi16(sum.b, one), shift)};
+}
+
 VEC_FN vec16 ivec_to_float(ivec16 x)
 {
     return (vec16){_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)};

@@ -84,6 +84,24 @@ VEC_FN ivec16 ivec_dot4(ivec16 sum, q8vec w, const int8_t *q)
     return _mm512_dpbusd_epi32(sum, w, _mm512_set1_epi32(four));
 }
 
+typedef ivec16 q4sum;
+
+VEC_FN void q4_load(const uint8_t *w, q8vec *low, q8vec *high)
+{
+    __m512i both = _mm512_loadu_si512(w), mask = _mm512_set1_epi8(15);
+    *low = _mm512_and_si512(both, mask);
+    *high = _mm512_and_si512(_mm512_srli_epi16(both, 4), mask);
+}
+
+VEC_FN q4sum q4_start(int32_t offset) { return _mm512_set1_epi32(offset / 16); }
+VEC_FN q4sum q4_dot4(q4sum sum, q8vec w, const int8_t *q) { return ivec_dot4(sum, w, q); }
+
+VEC_FN ivec16 q4_total(q4sum sum, int32_t offset)
+{
+    (void)offset;
+    return sum;
+}
+
 VEC_FN vec16 ivec_to_float(ivec16 x) { return _mm512_cvtepi32_ps(x); }
 
 #endif

@@ -160,6 +160,52 @@ VEC_FN ivec16 ivec_dot4(ivec16 sum, q8vec w, const int8_t *q)
     return sum;
 }
 
+/* One int16 for each output and each of four k: eight products stay below 8 * 15 * 127. */
+typedef struct { int16x8_t low[4], high[4]; } q4sum;
+
+VEC_FN void q4_load(const uint8_t *w, q8vec *low, q8vec *high)
+{
+    VEC_EACH(i)
+    {
+        uint8x16_t both = vld1q_u8(w + 16 * i);
+        low->v[i] = vreinterpretq_s8_u8(vandq_u8(both, vdupq_n_u8(15)));
+        high->v[i] = vreinterpretq_s8_u8(vshrq_n_u8(both, 4));
+    }
+}
+
+VEC_FN q4sum q4_start(int32_t offset)
+{
+    (void)offset;
+    q4sum y;
+    VEC_EACH(i)
+    y.low[i] = y.high[i] = vdupq_n_s16(0);
+    return y;
+}
+
+VEC_FN q4sum q4_dot4(q4sum sum, q8vec w, const int8_t *q)
+{
+    int32_t four;
+    memcpy(&four, q, sizeof(four));
+    int8x8_t all = vreinterpret_s8_s32(vdup_n_s32(four));
+    VEC_EACH(i)
+    {
+        sum.low[i] = vmlal_s8(sum.low[i], vget_low_s8(w.v[i]), all);
+        sum.high[i] = vmlal_s8(sum.high[i], vget_high_s8(w.v[i]), all);
+    }
+    return sum;
+}
+
+VEC_FN ivec16 q4_total(q4sum sum, int32_t offset)
+{
+    ivec16 y;
+    VEC_EACH(i)
+    {
+        int32x4_t pairs = vpaddq_s32(vpaddlq_s16(sum.low[i]), vpaddlq_s16(sum.high[i]));
+        y.v[i] = vaddq_s32(pairs, vdupq_n_s32(offset / 16));
+    }
+    return y;
+}
+
 VEC_FN vec16 ivec_to_float(ivec16 x)
 {
     vec16 y;

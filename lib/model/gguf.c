@@ -138,6 +138,9 @@ static bool known_type(uint32_t type, enum tensor_type *out)
     case 1:
         *out = TENSOR_F16;
         return true;
+    case 2:
+        *out = TENSOR_Q4_0;
+        return true;
     case 8:
         *out = TENSOR_Q8_0;
         return true;
@@ -177,9 +180,9 @@ static void take_tensor(struct cursor *c, struct gguf_tensor *t)
     if (c->failed)
         return;
     if (!known_type(type, &t->info.type))
-        fail(c, STATUS_UNSUPPORTED, "a tensor has a type other than f32, f16 and q8_0");
-    else if (t->info.type == TENSOR_Q8_0 && t->info.shape[t->info.n_dims - 1] % Q8_BLOCK)
-        fail(c, STATUS_CORRUPT, "a q8_0 tensor has rows that do not divide by 32");
+        fail(c, STATUS_UNSUPPORTED, "a tensor has a type other than f32, f16, q8_0, q4_0");
+    else if (tensor_type_blocks(t->info.type) && t->info.shape[t->info.n_dims - 1] % Q8_BLOCK)
+        fail(c, STATUS_CORRUPT, "a tensor in blocks has rows that do not divide by 32");
     else
         t->info.n_bytes = tensor_type_bytes(t->info.type, n);
 }

@@ -131,7 +131,8 @@ void gguf_put_item(struct gguf_builder *b, const void *bytes, uint64_t n_bytes)
 
 uint64_t gguf_put_tensor(struct gguf_builder *b, const char *name, const struct tensor_info *info)
 {
-    static const uint32_t codes[] = {[TENSOR_F32] = 0, [TENSOR_F16] = 1, [TENSOR_Q8_0] = 8};
+    static const uint32_t codes[] = {[TENSOR_F32] = 0, [TENSOR_F16] = 1, [TENSOR_Q8_0] = 8,
+                                     [TENSOR_Q4_0] = 2};
     uint64_t offset = b->data_bytes;
     gguf_put_item(b, name, strlen(name));
     put_u32(b, info->n_dims);

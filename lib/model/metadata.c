@@ -9,7 +9,7 @@
 #include "model/whisper.h"
 
 enum { TOKEN_NORMAL = 1, TOKEN_CONTROL = 3 }; /* tokenizer.ggml.token_type */
-enum { FILE_TYPE_F32 = 0, FILE_TYPE_F16 = 1, FILE_TYPE_Q8_0 = 7 };
+enum { FILE_TYPE_F32 = 0, FILE_TYPE_F16 = 1, FILE_TYPE_Q8_0 = 7, FILE_TYPE_Q4_0 = 2 };
 
 /* Numbers of a stack, in both directions. */
 static const struct {
@@ -92,7 +92,8 @@ static void put_lists(struct gguf_builder *b, const struct model_source *source)
 void metadata_put(struct gguf_builder *b, const struct model_source *source, enum tensor_type type)
 {
     const struct model_description *d = &source->description;
-    static const uint32_t file_types[] = {FILE_TYPE_F32, FILE_TYPE_F16, FILE_TYPE_Q8_0};
+    static const uint32_t file_types[] = {FILE_TYPE_F32, FILE_TYPE_F16, FILE_TYPE_Q8_0,
+                                          FILE_TYPE_Q4_0};
     gguf_put_string(b, "general.architecture", d->architecture);
     gguf_put_string(b, "general.name", d->name);
     gguf_put_u32(b, "general.alignment", GGUF_ALIGNMENT);

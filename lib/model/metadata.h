@@ -14,7 +14,8 @@
 
 /* Tensor bytes are hashed in pieces of this size, so that any part can be checked when it is read
  * and a stray byte is found without reading the rest. 272 KiB is a whole number of q8_0 blocks (34
- * bytes), of floats and of pages. A tensor's last piece may be shorter. */
+ * bytes), of floats and of pages, but not of q4_0 blocks: one may lie in two pieces. A tensor's
+ * last piece may be shorter. */
 enum { HASH_PIECE = 34 * 8192, HASH_PIECE_ELEMENTS_MAX = 32 * 8192 };
 
 #define KEY_HASH_HEADER "specasr.hash.header"   /* u64: XXH3 of the header, these 8 bytes zero */

@@ -481,7 +481,7 @@ enum status model_read_f32(const struct model *model, const char *name, float *d
     if (!bytes)
         return error_set(err, STATUS_NO_MEMORY, "out of memory");
     enum status st = STATUS_OK;
-    size_t step = t->info.type == TENSOR_Q8_0 ? HASH_PIECE_ELEMENTS_MAX : HASH_PIECE / 2;
+    size_t step = tensor_type_blocks(t->info.type) ? HASH_PIECE_ELEMENTS_MAX : HASH_PIECE / 2;
     for (size_t first = 0; first < n && st == STATUS_OK; first += step) {
         size_t here = MIN(step, n - first);
         st = read_range(model, t, tensor_type_bytes(t->info.type, first), bytes,

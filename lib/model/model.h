@@ -15,7 +15,7 @@
 
 #include "base/status.h"
 
-enum tensor_type { TENSOR_F32, TENSOR_F16, TENSOR_Q8_0 };
+enum tensor_type { TENSOR_F32, TENSOR_F16, TENSOR_Q8_0, TENSOR_Q4_0 };
 
 enum norm_kind { NORM_LAYER, NORM_RMS };                   /* LayerNorm with bias; RMSNorm */
 enum position_kind { POSITION_TABLE, POSITION_ROTARY };    /* learned or sinusoidal table; RoPE */
@@ -111,8 +111,9 @@ bool model_tensor(const struct model *model, const char *name, uint32_t n_dims,
                   const uint64_t *shape, struct tensor_info *out, struct error *err);
 
 /* Reads bytes [offset, offset + n) of a tensor as they lie in the file (row-major, f16 little
- * endian, q8_0 as GGUF blocks: f16 scale and 32 int8). Each part of the file is checked against its
- * hash the first time it is read: STATUS_CORRUPT for a damaged one. Any thread may read. */
+ * endian, q8_0 as GGUF blocks: f16 scale and 32 int8; q4_0 likewise: and 32 nibbles). Each part of
+ * the file is checked against its hash the first time it is read: STATUS_CORRUPT for a damaged one.
+ * Any thread may read. */
 MUST_CHECK enum status model_read(const struct model *model, const char *name, uint64_t offset,
                                   void *dst, size_t n, struct error *err);
 

@@ -32,8 +32,8 @@ struct job {
     uint64_t n_pieces;
     uint64_t total; /* tensor bytes */
     uint64_t done;
-    float *values; /* one piece */
-    uint8_t *bytes;
+    float *values; /* elements of one piece at most */
+    uint8_t *bytes; /* two pieces: what was not written yet, and what is added to it */
 };
 
 static enum status write_at(struct job *job, const void *bytes, size_t n, uint64_t offset,
@@ -54,14 +54,15 @@ static enum status write_at(struct job *job, const void *bytes, size_t n, uint64
     return STATUS_OK;
 }
 
-/* A matrix whose rows are not whole blocks (the convolutions, width 3) stays f16. */
+/* A matrix whose rows are not whole blocks (the convolutions, width 3) stays f16. Only what the
+ * decoder reads in every pass gains from 4 bits. */
 static enum tensor_type stored_type(const struct tensor_spec *spec, enum tensor_type type)
 {
     if (!spec->matrix)
         return TENSOR_F32;
-    if (type == TENSOR_Q8_0 && spec->shape[spec->n_dims - 1] % Q8_BLOCK)
+    if (tensor_type_blocks(type) && spec->shape[spec->n_dims - 1] % Q8_BLOCK)
         return TENSOR_F16;
-    return type;
+    return type == TENSOR_Q4_0 && !spec->four_bits ? TENSOR_Q8_0 : type;
 }
 
 static enum status plan_tensors(struct job *job, struct error *err)
@@ -70,7 +71,7 @@ static enum status plan_tensors(struct job *job, struct error *err)
     job->infos = job->specs ? calloc(job->n_specs, sizeof(*job->infos)) : NULL;
     job->offsets = job->specs ? calloc(job->n_specs, sizeof(*job->offsets)) : NULL;
     job->values = malloc(HASH_PIECE_ELEMENTS_MAX * sizeof(float));
-    job->bytes = malloc(HASH_PIECE);
+    job->bytes = malloc(2 * HASH_PIECE);
     if (!job->infos || !job->offsets || !job->values || !job->bytes)
         return error_set(err, STATUS_NO_MEMORY, "out of memory for the tensor list");
     for (uint32_t i = 0; i < job->n_specs; i++) {
@@ -102,23 +103,15 @@ static enum status build_header(struct job *job, struct error *err)
     return gguf_builder_finish(b, err);
 }
 
-/* Writes elements [first, first + n) of a tensor, one hashed piece, and puts its hash in the
+/* Writes one piece of a tensor, which is at the front of the buffer, and puts its hash in the
  * header. */
-static enum status write_piece(struct job *job, uint32_t index, uint64_t first, size_t n,
-                               uint64_t piece, struct error *err)
+static enum status write_piece(struct job *job, size_t n_bytes, uint64_t at, uint64_t piece,
+                               struct error *err)
 {
-    const struct tensor_info *info = &job->infos[index];
     const struct model_source *source = job->source;
-    uint64_t at = job->builder.n + job->offsets[index] + tensor_type_bytes(info->type, first);
-    enum status st =
-        source->fill(source->context, index, &job->specs[index], first, job->values, n, err);
-    if (st != STATUS_OK)
-        return st;
-    size_t n_bytes = (size_t)tensor_type_bytes(info->type, n);
-    tensor_encode(info->type, job->values, job->bytes, n);
     uint64_t hash = XXH3_64bits(job->bytes, n_bytes);
     memcpy(job->builder.bytes + job->tensor_hashes_at + piece * sizeof(hash), &hash, sizeof(hash));
-    st = write_at(job, job->bytes, n_bytes, at, err);
+    enum status st = write_at(job, job->bytes, n_bytes, at, err);
     job->done += n_bytes;
     if (source->progress)
         source->progress(source->progress_context, job->done, job->total);
@@ -133,21 +126,46 @@ static uint64_t n_elements(const struct tensor_info *info)
     return n;
 }
 
-static uint64_t piece_elements(enum tensor_type type)
+/* Elements whose bytes fill a piece, or less. */
+static uint64_t step_elements(enum tensor_type type)
 {
-    return type == TENSOR_Q8_0 ? HASH_PIECE_ELEMENTS_MAX : HASH_PIECE / tensor_type_bytes(type, 1);
+    return tensor_type_blocks(type) ? HASH_PIECE_ELEMENTS_MAX
+                                    : HASH_PIECE / tensor_type_bytes(type, 1);
+}
+
+/* Elements go through the buffer, pieces leave it: a piece is a number of bytes, not of blocks. */
+static enum status write_tensor(struct job *job, uint32_t index, uint64_t *piece, struct error *err)
+{
+    const struct model_source *source = job->source;
+    const struct tensor_info *info = &job->infos[index];
+    uint64_t n = n_elements(info), at = job->builder.n + job->offsets[index];
+    enum status st = STATUS_OK;
+    size_t held = 0;
+    for (uint64_t first = 0, here; first < n && st == STATUS_OK; first += here) {
+        here = MIN(step_elements(info->type), n - first);
+        st = source->fill(source->context, index, &job->specs[index], first, job->values,
+                          (size_t)here, err);
+        if (st != STATUS_OK)
+            return st;
+        tensor_encode(info->type, job->values, job->bytes + held, (size_t)here);
+        held += (size_t)tensor_type_bytes(info->type, here);
+        while (st == STATUS_OK && (held >= HASH_PIECE || (held > 0 && first + here == n))) {
+            size_t n_bytes = MIN(held, (size_t)HASH_PIECE);
+            st = write_piece(job, n_bytes, at, (*piece)++, err);
+            at += n_bytes;
+            held -= n_bytes;
+            memmove(job->bytes, job->bytes + n_bytes, held);
+        }
+    }
+    return st;
 }
 
 static enum status write_tensors(struct job *job, struct error *err)
 {
     enum status st = STATUS_OK;
     uint64_t piece = 0;
-    for (uint32_t i = 0; i < job->n_specs && st == STATUS_OK; i++) {
-        uint64_t n = n_elements(&job->infos[i]);
-        uint64_t step = piece_elements(job->infos[i].type);
-        for (uint64_t first = 0; first < n && st == STATUS_OK; first += step)
-            st = write_piece(job, i, first, (size_t)MIN(step, n - first), piece++, err);
-    }
+    for (uint32_t i = 0; i < job->n_specs && st == STATUS_OK; i++)
+        st = write_tensor(job, i, &piece, err);
     SA_ASSERT(st != STATUS_OK || piece == job->n_pieces);
     return st;
 }

@@ -22,6 +22,7 @@ struct tensor_spec {
     uint32_t n_dims;
     uint64_t shape[4];
     bool matrix; /* stored in the chosen type; others stay f32 */
+    bool four_bits; /* may be q4_0: the decoder's, where they are multiplied with its rows */
 };
 
 /* Bytes of one token; special tokens in their "<|name|>" form. Borrowed. */
@@ -49,9 +50,11 @@ struct model_source {
 struct tensor_spec *model_tensor_specs(const struct model_description *description,
                                        uint32_t *n_specs);
 
-/* Checks the description (as model_open does) and writes the file. Matrices become `type`; a matrix
- * whose rows do not divide by 32 (the convolutions) stays f16 under TENSOR_Q8_0. Overwrites path.
- * STATUS_INVALID for a description that contradicts itself, STATUS_IO, or what fill returned. */
+/* Checks the description (as model_open does) and writes the file. Matrices become `type`, but one
+ * whose rows do not divide by 32 (the convolutions) stays f16 under TENSOR_Q8_0 and _Q4_0; under
+ * _Q4_0 the encoder's, and those that make keys and values of its states, become q8_0. Overwrites
+ * path. STATUS_INVALID for a description that contradicts itself, STATUS_IO, or what fill returned.
+ */
 MUST_CHECK enum status model_write(const char *path, const struct model_source *source,
                                    enum tensor_type type, struct error *err);
 

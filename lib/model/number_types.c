@@ -64,6 +64,8 @@ uint64_t tensor_type_bytes(enum tensor_type type, uint64_t n)
         return n * 2;
     case TENSOR_Q8_0:
         return n / Q8_BLOCK * Q8_BLOCK_BYTES;
+    case TENSOR_Q4_0:
+        return n / Q8_BLOCK * Q4_BLOCK_BYTES;
     }
     SA_ASSERT(!"tensor type");
     return 0;
@@ -71,7 +73,7 @@ uint64_t tensor_type_bytes(enum tensor_type type, uint64_t n)
 
 const char *tensor_type_name(enum tensor_type type)
 {
-    static const char *const names[] = {"f32", "f16", "q8_0"};
+    static const char *const names[] = {"f32", "f16", "q8_0", "q4_0"};
     SA_ASSERT((unsigned)type < ARRAY_LEN(names));
     return names[type];
 }
@@ -106,6 +108,61 @@ static void encode_q8_0(const float *src, uint8_t *dst, size_t n)
     }
 }
 
+static void decode_q4_0(const uint8_t *src, float *dst, size_t n)
+{
+    for (size_t block = 0; block < n / Q8_BLOCK; block++, src += Q4_BLOCK_BYTES, dst += Q8_BLOCK) {
+        float scale = f16_to_f32(load_u16(src));
+        for (int i = 0; i < Q8_BLOCK / 2; i++) {
+            dst[i] = scale * (float)((src[2 + i] & 15) - 8);
+            dst[i + Q8_BLOCK / 2] = scale * (float)((src[2 + i] >> 4) - 8);
+        }
+    }
+}
+
+/* What the entry of largest magnitude may become: a little beyond the ends as well as inside. */
+static const float q4_divisors[] = {-8.0f, -7.5f, -7.0f, -8.5f, 7.0f, 6.5f, 7.5f, -6.0f};
+
+static float q4_round(float x, float scale)
+{
+    float q = scale != 0 ? rintf(x / scale) : 0;
+    return fminf(fmaxf(q, -8.0f), 7.0f);
+}
+
+static float q4_error(const float *x, float scale)
+{
+    float sum = 0;
+    for (int i = 0; i < Q8_BLOCK; i++) {
+        float d = x[i] - scale * q4_round(x[i], scale);
+        sum += d * d;
+    }
+    return sum;
+}
+
+static void encode_q4_0(const float *src, uint8_t *dst, size_t n)
+{
+    for (size_t block = 0; block < n / Q8_BLOCK; block++, src += Q8_BLOCK, dst += Q4_BLOCK_BYTES) {
+        float largest = 0, best = INFINITY, scale = 0;
+        for (int i = 0; i < Q8_BLOCK; i++)
+            largest = fabsf(src[i]) > fabsf(largest) ? src[i] : largest;
+        uint16_t stored = 0;
+        for (size_t c = 0; c < ARRAY_LEN(q4_divisors); c++) {
+            uint16_t bits = f32_to_f16(largest / q4_divisors[c]);
+            float error = q4_error(src, f16_to_f32(bits));
+            if (error < best) {
+                best = error;
+                stored = bits;
+            }
+        }
+        scale = f16_to_f32(stored);
+        memcpy(dst, &stored, sizeof(stored));
+        for (int i = 0; i < Q8_BLOCK / 2; i++) {
+            int low = (int)q4_round(src[i], scale) + 8;
+            int high = (int)q4_round(src[i + Q8_BLOCK / 2], scale) + 8;
+            dst[2 + i] = (uint8_t)(low | high << 4);
+        }
+    }
+}
+
 void tensor_decode(enum tensor_type type, const void *src, float *dst, size_t n)
 {
     const uint8_t *p = src;
@@ -113,6 +170,8 @@ void tensor_decode(enum tensor_type type, const void *src, float *dst, size_t n)
         memcpy(dst, src, n * sizeof(float));
     else if (type == TENSOR_Q8_0)
         decode_q8_0(p, dst, n);
+    else if (type == TENSOR_Q4_0)
+        decode_q4_0(p, dst, n);
     else
         for (size_t i = 0; i < n; i++)
             dst[i] = f16_to_f32(load_u16(p + 2 * i));
@@ -125,6 +184,8 @@ void tensor_encode(enum tensor_type type, const float *src, void *dst, size_t n)
         memcpy(dst, src, n * sizeof(float));
     else if (type == TENSOR_Q8_0)
         encode_q8_0(src, dst, n);
+    else if (type == TENSOR_Q4_0)
+        encode_q4_0(src, dst, n);
     else
         for (size_t i = 0; i < n; i++)
             half[i] = f32_to_f16(src[i]);

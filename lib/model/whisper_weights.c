@@ -163,6 +163,8 @@ static void put_row(struct writer *w, const struct row *row, int layer_index)
     for (const char *p = row->shape; *p; p++)
         spec->shape[spec->n_dims++] = dimension(w, *p);
     spec->matrix = spec->n_dims > 1 && row->shape[0] != 'P';
+    bool from_encoder = !strncmp(row->name, "cross_k.", 8) || !strncmp(row->name, "cross_v.", 8);
+    spec->four_bits = spec->matrix && w->stack == &w->description->decoder && !from_encoder;
     source_name(w, row, layer_index, weight->source, sizeof(weight->source));
     weight->part = w->naming == NAMING_CT2 ? row->part : 0;
     weight->n_parts = w->naming == NAMING_CT2 ? row->n_parts : 1;

@@ -15,7 +15,7 @@
 #include "backend/toy/toy.h"
 #include "model/model_random.h"
 
-enum { ROWS = BACKEND_ROWS_MAX, GROUPS = 4 };
+enum { ROWS = BACKEND_ROWS_MAX, GROUPS = 5 };
 
 /* The thread sanitizer slows everything down thirtyfold: it gets one threaded subject per weight
  * type and fewer lengths of chains. Numbers are checked in the other modes. */
@@ -45,6 +45,10 @@ static const struct subject subjects[] = {
     {"q8_0 avx2, 2 threads", "avx2", 2, TENSOR_Q8_0, false},
     {"q8_0 avx512, 1 thread", "avx512", 1, TENSOR_Q8_0, false},
     {"q8_0 neon, 2 threads", "neon", 2, TENSOR_Q8_0, false},
+    {"q4_0 reference", "reference", 1, TENSOR_Q4_0, true},
+    {"q4_0 avx2, 2 threads", "avx2", 2, TENSOR_Q4_0, false},
+    {"q4_0 avx512, 2 threads", "avx512", 2, TENSOR_Q4_0, false},
+    {"q4_0 neon, 2 threads", "neon", 2, TENSOR_Q4_0, false},
     {"f32 reference", "reference", 1, TENSOR_F32, true},
     {"f32 best, 2 threads", "", 2, TENSOR_F32, false},
 };
@@ -569,7 +573,7 @@ static int write_models(void **state)
     (void)state;
     struct error err = {.code = STATUS_OK};
     struct model_description shape;
-    static const enum tensor_type types[] = {TENSOR_F32, TENSOR_F16, TENSOR_Q8_0};
+    static const enum tensor_type types[] = {TENSOR_F32, TENSOR_F16, TENSOR_Q8_0, TENSOR_Q4_0};
     folder = support_temp_new();
     assert_ok(model_shape_like("tiny", &shape, &err), &err);
     shape.encoder.n_layers = shape.decoder.n_layers = 2;

@@ -119,7 +119,7 @@ static unsigned allocations_of_steps(struct backend *backend)
 static void steps_do_not_allocate(void **state)
 {
     (void)state;
-    static const enum tensor_type types[] = {TENSOR_F16, TENSOR_Q8_0};
+    static const enum tensor_type types[] = {TENSOR_F16, TENSOR_Q8_0, TENSOR_Q4_0};
     char *folder = support_temp_new();
     for (size_t i = 0; i < ARRAY_LEN(types); i++) {
         struct error err = {.code = STATUS_OK};

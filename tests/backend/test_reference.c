@@ -43,6 +43,7 @@ static const struct scenario scenarios[] = {
      0.02f, true},
     {"tiny", NULL, "tiny", 0, 0, 3000, 20, TENSOR_F16, true, false, 0.01f, false},
     {"tiny, q8_0, 2+2 layers", NULL, "tiny", 2, 2, 600, 20, TENSOR_Q8_0, true, false, 0.35f, false},
+    {"tiny, q4_0, 2+2 layers", NULL, "tiny", 2, 2, 600, 20, TENSOR_Q4_0, true, false, 0.35f, false},
     {"small, 2+2 layers", NULL, "small", 2, 2, 600, 16, TENSOR_F16, false, false, 0.01f, false},
     {"large-v3, 1+1 layers", NULL, "large-v3", 1, 1, 200, 16, TENSOR_F16, false, false, 0.01f,
      false},
@@ -156,7 +157,7 @@ static void save_all(const struct run *r, const char *folder)
     const char *text = support_format(
         "{\"n_frames\": %u, \"prompt\": %u, \"timestamps\": %s, \"tolerance\": %g, \"near\": %g}",
         s->n_frames, r->n_prompt, s->timestamps ? "true" : "false", (double)s->tolerance,
-        s->type == TENSOR_Q8_0 ? 2 * (double)s->tolerance : 0.01);
+        s->type == TENSOR_Q8_0 || s->type == TENSOR_Q4_0 ? 2 * (double)s->tolerance : 0.01);
     save(folder, "case.json", text, strlen(text));
     save(folder, "mel.f32", r->mel, (size_t)r->m->n_mels * s->n_frames * sizeof(float));
     save(folder, "tokens.i32", r->tokens, r->n * sizeof(int32_t));

@@ -175,10 +175,12 @@ static void linear_layers_are_accurate(void **state)
     double f32 = linear_error(WEIGHT_F32, 2048);
     double f16 = linear_error(WEIGHT_F16, 2048);
     double q8 = linear_error(WEIGHT_Q8_0, 2048);
-    print_message("linear, k = 2,048: relative error f32 %.3g, f16 %.3g, q8_0 %.3g\n", f32, f16,
-                  q8);
+    double q4 = linear_error(WEIGHT_Q4_0, 2048);
+    print_message("linear, k = 2,048: relative error f32 %.3g, f16 %.3g, q8_0 %.3g, q4_0 %.3g\n",
+                  f32, f16, q8, q4);
     assert_true(f32 < 3e-6 && f16 < 3e-6);
     assert_true(q8 < 9e-3 && q8 > 1e-4); /* activations of 8 bits: it cannot be better */
+    assert_true(q4 < 9e-3 && q4 > 1e-4); /* against its own weights: no worse */
 }
 
 static void quantised_numbers_are_the_nearest(void **state)

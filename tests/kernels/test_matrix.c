@@ -35,9 +35,13 @@ static uint8_t *random_rows(uint64_t *seed, enum weight_type type)
             memcpy(rows + i * 4, &x, 4);
         } else if (type == WEIGHT_F16) {
             memcpy(rows + i * 2, &half, 2);
-        } else {
+        } else if (type == WEIGHT_Q8_0) {
             block->q[i % Q8_BLOCK] = (int8_t)(x * 128.0f);
             block->scale = i % Q8_BLOCK ? block->scale : half;
+        } else {
+            struct q4_0_block *four = (struct q4_0_block *)(void *)rows + i / Q8_BLOCK;
+            four->q[i % Q8_BLOCK / 2] = (uint8_t)(x * 128.0f + 128.0f);
+            four->scale = half;
         }
     }
     return rows;
@@ -51,7 +55,11 @@ static float number_at(const uint8_t *rows, enum weight_type type, uint32_t o, u
         return ((const float *)(const void *)rows)[i];
     if (type == WEIGHT_F16)
         return f32_from_f16(((const uint16_t *)(const void *)rows)[i]);
-    return f32_from_f16(block->scale) * (float)block->q[i % Q8_BLOCK];
+    if (type == WEIGHT_Q8_0)
+        return f32_from_f16(block->scale) * (float)block->q[i % Q8_BLOCK];
+    const struct q4_0_block *four = (const struct q4_0_block *)(const void *)rows + i / Q8_BLOCK;
+    int both = four->q[i % (Q8_BLOCK / 2)];
+    return f32_from_f16(four->scale) * (float)((i % Q8_BLOCK < 16 ? both & 15 : both >> 4) - 8);
 }
 
 static void rows_come_back_as_they_went_in(void **state)
@@ -59,7 +67,8 @@ static void rows_come_back_as_they_went_in(void **state)
     (void)state;
     static const enum weight_type pairs[][2] = {{WEIGHT_F32, WEIGHT_F32}, {WEIGHT_F32, WEIGHT_F16},
                                                 {WEIGHT_F16, WEIGHT_F16}, {WEIGHT_F16, WEIGHT_F32},
-                                                {WEIGHT_Q8_0, WEIGHT_Q8_0}};
+                                                {WEIGHT_Q8_0, WEIGHT_Q8_0},
+                                                {WEIGHT_Q4_0, WEIGHT_Q4_0}};
     uint64_t seed = 1;
     for (size_t p = 0; p < ARRAY_LEN(pairs); p++) {
         uint8_t *rows = random_rows(&seed, pairs[p][1]);

@@ -143,6 +143,62 @@ static void convolutions_stay_f16_under_q8_0(void **state)
     model_close(&model);
 }
 
+static enum tensor_type type_of(const struct model *model, const char *name)
+{
+    struct tensor_info info;
+    struct error err = {0};
+    const uint64_t any[4] = {0};
+    assert_true(model_tensor(model, name, 2, any, &info, &err));
+    return info.type;
+}
+
+static void only_what_decoder_rows_are_multiplied_with_is_q4_0(void **state)
+{
+    static const char *const four[] = {"decoder.token_embd.weight", "decoder.blk.0.attn_q.weight",
+                                       "decoder.blk.0.attn_k.weight",
+                                       "decoder.blk.0.cross_q.weight",
+                                       "decoder.blk.0.cross_out.weight",
+                                       "decoder.blk.0.ffn_down.weight"};
+    static const char *const eight[] = {"encoder.blk.0.attn_q.weight",
+                                        "encoder.blk.1.ffn_up.weight",
+                                        "decoder.blk.0.cross_k.weight",
+                                        "decoder.blk.0.cross_v.weight"};
+    struct model *model = open_model(fixture_write(*state, "m.gguf", TENSOR_Q4_0));
+    for (size_t i = 0; i < ARRAY_LEN(four); i++)
+        assert_int_equal(type_of(model, four[i]), TENSOR_Q4_0);
+    for (size_t i = 0; i < ARRAY_LEN(eight); i++)
+        assert_int_equal(type_of(model, eight[i]), TENSOR_Q8_0);
+    assert_int_equal(type_of(model, "decoder.position_embd.weight"), TENSOR_F32);
+    model_close(&model);
+}
+
+/* A piece of the hashes is no whole number of q4_0 blocks: a block that lies in two of them. */
+static void blocks_may_lie_in_two_pieces(void **state)
+{
+    struct error err = {0};
+    struct model_description d = fixture_description();
+    d.decoder.n_ff = 8192; /* 294,912 bytes a matrix, a piece has 278,528 */
+    const char *plain = support_format("%s/plain.gguf", (const char *)*state);
+    const char *small = support_format("%s/small.gguf", (const char *)*state);
+    assert_ok(model_write_random(plain, &d, 7, TENSOR_F32, &err), &err);
+    assert_ok(model_write_random(small, &d, 7, TENSOR_Q4_0, &err), &err);
+    struct model *f32 = open_model(plain), *q4 = open_model(small);
+    assert_ok(model_verify(q4, &err), &err);
+    size_t n;
+    float *a = read_all(f32, "decoder.blk.0.ffn_up.weight", &n);
+    float *b = read_all(q4, "decoder.blk.0.ffn_up.weight", &n);
+    double error = 0, size = 0;
+    for (size_t i = 0; i < n; i++) {
+        error += pow((double)a[i] - (double)b[i], 2);
+        size += pow((double)a[i], 2);
+    }
+    assert_true(error < 0.015 * size && error > 0.001 * size);
+    free(a);
+    free(b);
+    model_close(&f32);
+    model_close(&q4);
+}
+
 static void the_first_failed_lookup_sticks(void **state)
 {
     struct model *model = open_model(fixture_write(*state, "m.gguf", TENSOR_F16));
@@ -364,6 +420,8 @@ int main(void)
         IN_FOLDER(tokens_come_back_as_bytes),
         IN_FOLDER(three_types_hold_the_same_weights),
         IN_FOLDER(convolutions_stay_f16_under_q8_0),
+        IN_FOLDER(only_what_decoder_rows_are_multiplied_with_is_q4_0),
+        IN_FOLDER(blocks_may_lie_in_two_pieces),
         IN_FOLDER(the_first_failed_lookup_sticks),
         IN_FOLDER(parts_equal_the_whole),
         IN_FOLDER(a_flipped_byte_is_noticed),

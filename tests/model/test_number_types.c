@@ -75,6 +75,56 @@ static void q8_0_keeps_what_it_can_hold(void **state)
     assert_int_equal((int8_t)block[2], -127);
 }
 
+/* Half a step of a scale of absmax / 8 at most, or the whole step on the side where +8 is missing;
+ * the search over scales may trade the largest entry for the others, never for more error. */
+static void q4_0_is_as_near_as_plain_rounding(void **state)
+{
+    (void)state;
+    uint64_t seed = 4;
+    for (int round = 0; round < 2000; round++) {
+        float values[64], back[64], absmax = 0;
+        double error = 0, plain = 0;
+        uint8_t blocks[2 * Q4_BLOCK_BYTES];
+        float size = support_uniform(&seed, 1e-3f, 10);
+        for (int i = 0; i < 64; i++)
+            values[i] = i < 32 ? support_uniform(&seed, -size, size) : 0;
+        tensor_encode(TENSOR_Q4_0, values, blocks, 64);
+        tensor_decode(TENSOR_Q4_0, blocks, back, 64);
+        for (int i = 0; i < 32; i++)
+            absmax = fmaxf(absmax, fabsf(values[i]));
+        for (int i = 0; i < 32; i++) {
+            double step = (double)absmax / 7, rounded = step * rint((double)values[i] / step);
+            plain += pow((double)values[i] - rounded, 2);
+            error += pow((double)values[i] - (double)back[i], 2);
+        }
+        assert_true(error <= plain * 1.01);
+        for (int i = 32; i < 64; i++)
+            assert_true(back[i] == 0);
+    }
+}
+
+/* All sixteen values, either sign of the scale, and where each element lies. */
+static void q4_0_keeps_what_it_can_hold(void **state)
+{
+    (void)state;
+    for (int sign = -1; sign <= 1; sign += 2) {
+        float values[32], back[32];
+        uint8_t block[Q4_BLOCK_BYTES];
+        for (int i = 0; i < 32; i++)
+            values[i] = 0.25f * (float)(sign * (i % 16 - 8));
+        tensor_encode(TENSOR_Q4_0, values, block, 32);
+        tensor_decode(TENSOR_Q4_0, block, back, 32);
+        for (int i = 0; i < 32; i++)
+            assert_true(values[i] == back[i]); /* either zero */
+        assert_int_equal(block[2], 0x00);
+        assert_int_equal(block[2 + 15], 0xFF);
+    }
+    static const uint8_t byte[Q4_BLOCK_BYTES] = {0x00, 0x3C, [2] = 0x2F}; /* scale 1 */
+    float back[32];
+    tensor_decode(TENSOR_Q4_0, byte, back, 32);
+    assert_true(back[0] == 7 && back[16] == -6 && back[1] == -8);
+}
+
 static void every_byte_has_a_character_of_its_own(void **state)
 {
     (void)state;
@@ -111,6 +161,8 @@ int main(void)
         cmocka_unit_test(rounding_is_to_nearest_even),
         cmocka_unit_test(q8_0_is_within_half_a_step),
         cmocka_unit_test(q8_0_keeps_what_it_can_hold),
+        cmocka_unit_test(q4_0_is_as_near_as_plain_rounding),
+        cmocka_unit_test(q4_0_keeps_what_it_can_hold),
         cmocka_unit_test(every_byte_has_a_character_of_its_own),
         cmocka_unit_test(characters_outside_the_map_are_refused),
     };

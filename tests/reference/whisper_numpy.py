@@ -134,7 +134,11 @@ def gguf_tensor(data, start, shape, kind):
     n = math.prod(shape)
     if kind in (0, 1):
         return np.frombuffer(data, np.float32 if kind == 0 else np.float16, n, start).reshape(shape)
-    assert kind == 8, "only f32, f16 and q8_0"
+    if kind == 2:
+        blocks = np.frombuffer(data, np.dtype([("d", "<f2"), ("u", "u1", 16)]), n // 32, start)
+        u = np.concatenate([blocks["u"] & 15, blocks["u"] >> 4], axis=1).astype(np.float32) - 8
+        return (blocks["d"].astype(np.float32)[:, None] * u).reshape(shape)
+    assert kind == 8, "only f32, f16, q8_0 and q4_0"
     blocks = np.frombuffer(data, np.dtype([("d", "<f2"), ("q", "i1", 32)]), n // 32, start)
     return (blocks["d"].astype(np.float32)[:, None] * blocks["q"]).reshape(shape)
 

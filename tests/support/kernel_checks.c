@@ -55,10 +55,17 @@ struct matrix check_matrix(uint64_t *state, enum weight_type type, uint32_t n_ou
             for (uint32_t k = 0; k < n_in; k++) /* -128 .. 127: files may hold all of them */
                 blocks[k / Q8_BLOCK].q[k % Q8_BLOCK] =
                     (int8_t)floorf(check_random(state) * 128.0f);
+        } else if (type == WEIGHT_Q4_0) {
+            struct q4_0_block *blocks = (struct q4_0_block *)(void *)row;
+            for (uint32_t b = 0; b < n_in / Q8_BLOCK; b++) {
+                blocks[b].scale = f16_from_f32(check_random(state));
+                for (int i = 0; i < Q8_BLOCK / 2; i++)
+                    blocks[b].q[i] = (uint8_t)(check_random(state) * 128.0f + 128.0f);
+            }
         } else {
             check_fill(state, (float *)(void *)row, n_in, 1.0f);
         }
-        matrix_pack(&m, o, 1, type == WEIGHT_Q8_0 ? WEIGHT_Q8_0 : WEIGHT_F32, row);
+        matrix_pack(&m, o, 1, weight_is_integer(type) ? type : WEIGHT_F32, row);
     }
     free(row);
     return m;
@@ -88,7 +95,7 @@ void check_linear(const struct kernels *set, const struct matrix *w, const struc
 {
     struct linear job = {
         .w = w, .bias = bias, .n_rows = n_rows, .y = y, .y_stride = y_stride, .x_stride = rows->n};
-    if (w->type == WEIGHT_Q8_0) {
+    if (weight_is_integer(w->type)) {
         size_t block = (size_t)first * (rows->n / Q8_BLOCK);
         job.xq.q = rows->q.q + (size_t)first * rows->n;
         job.xq.scale = rows->q.scale + block;
@@ -110,7 +117,7 @@ enum { ROWS = 64, PAD = 3 };
 static int linear_shape(const struct kernels *set, uint64_t *state, enum weight_type type,
                         uint32_t n_out, uint32_t n_in, uint32_t row_step)
 {
-    static const char *const types[] = {"f32", "f16", "q8_0"};
+    static const char *const types[] = {"f32", "f16", "q8_0", "q4_0"};
     int failures = 0;
     char what[96];
     size_t stride = (size_t)n_out + PAD;
@@ -146,12 +153,38 @@ static int linear_shapes(const struct kernels *set)
     static const uint32_t ins[] = {32, 64, 384, 1, 7, 45};
     uint64_t state = 1;
     int failures = 0;
-    for (int type = WEIGHT_F32; type <= WEIGHT_Q8_0; type++) {
+    for (int type = WEIGHT_F32; type <= WEIGHT_Q4_0; type++) {
         for (size_t o = 0; o < ARRAY_LEN(outs); o++)
-            for (size_t i = 0; i < (type == WEIGHT_Q8_0 ? 3 : ARRAY_LEN(ins)); i++)
+            for (size_t i = 0; i < (weight_is_integer(type) ? 3 : ARRAY_LEN(ins)); i++)
                 failures += linear_shape(set, &state, type, outs[o], ins[i], o % 2 ? 1 : 5);
         failures += linear_shape(set, &state, type, 16 * 8 + 9, 512, 9);
     }
+    return failures;
+}
+
+/* Sums at their largest: nothing may overflow or saturate on the way. */
+static int largest_integers(const struct kernels *set)
+{
+    enum { N_OUT = 16, N_IN = 64, FEW = 5 };
+    static const uint8_t fills[] = {0x00, 0xFF, 0x0F, 0x80, 0x7F};
+    int failures = 0;
+    uint64_t state = 3;
+    for (int type = WEIGHT_Q8_0; type <= WEIGHT_Q4_0; type++)
+        for (size_t f = 0; f < ARRAY_LEN(fills); f++) {
+            struct matrix w = check_matrix(&state, type, N_OUT, N_IN);
+            struct check_rows rows = check_rows_new(&state, FEW, N_IN);
+            float wanted[FEW][N_OUT], got[FEW][N_OUT];
+            size_t panel = matrix_panel_bytes(type, N_IN), scales = N_IN / Q8_BLOCK * PANEL * 2;
+            memset(w.data, fills[f], panel - scales);
+            for (size_t i = 0; i < (size_t)FEW * N_IN; i++)
+                rows.x[i] = i % 3 == 0 && f % 2 ? 127.0f : -127.0f;
+            kernels_reference.quantise(rows.q, rows.x, (size_t)FEW * N_IN);
+            check_linear(&kernels_reference, &w, &rows, 0, FEW, NULL, wanted[0], N_OUT);
+            check_linear(set, &w, &rows, 0, FEW, NULL, got[0], N_OUT);
+            failures += differs("largest integers", got, wanted, sizeof(got));
+            check_rows_free(&rows);
+            free(w.data);
+        }
     return failures;
 }
 
@@ -458,7 +491,7 @@ static int rows_in_company(const struct kernels *set)
     enum { N_OUT = 41, N_IN = 96 };
     uint64_t state = 7;
     int failures = 0;
-    for (int type = WEIGHT_F32; type <= WEIGHT_Q8_0; type++) {
+    for (int type = WEIGHT_F32; type <= WEIGHT_Q4_0; type++) {
         struct matrix w = check_matrix(&state, type, N_OUT, N_IN);
         struct check_rows rows = check_rows_new(&state, ROWS, N_IN);
         struct check_rows mixed = check_rows_new(&state, ROWS, N_IN);
@@ -487,6 +520,7 @@ static int rows_in_company(const struct kernels *set)
 const struct kernel_check kernel_checks[] = {
     {"linear", linear_shapes},
     {"rows in company", rows_in_company},
+    {"largest integers", largest_integers},
     {"quantise", quantised_rows},
     {"attention", attention_shapes},
     {"attention slots", attention_slots},

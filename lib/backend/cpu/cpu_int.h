@@ -193,8 +193,8 @@ struct decoder {
     float *ff, *gate;           /* [64][n_ff] */
     float *top;                 /* [64][n_state] final states of rows that ask for something */
     float *logits;              /* [64][vocabulary, padded] */
-    void *x8, *ff8;             /* the same activations in 8 bits (q8_0 weights): see q8_rows_at */
-    bool quantise;              /* some weights are q8_0 */
+    void *x8, *ff8;             /* the same activations in 8 bits (integer weights): q8_rows_at */
+    bool quantise;              /* some weights are integers */
     float *scratch;             /* attention, scratch_floats per thread */
     size_t scratch_floats;
     float *rope_cos, *rope_sin; /* rotary positions only */

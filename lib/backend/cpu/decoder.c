@@ -65,7 +65,7 @@ static void mark(const struct lane *t, uint64_t *part)
     t->d->marked_us = now;
 }
 
-/* y = x * w + bias for the lane's outputs, all rows; q8_0 weights read the quantised copy `x8`. */
+/* y = x * w + bias for the lane's outputs, all rows; integer weights read the quantised copy. */
 static struct columns project(const struct lane *t, const struct projection *p, const float *x,
                               void *x8, float *y)
 {
@@ -73,7 +73,7 @@ static struct columns project(const struct lane *t, const struct projection *p, 
     struct linear job = {.w = &p->w, .bias = p->bias, .n_rows = t->d->n_rows, .x = x,
                          .x_stride = row_stride(p->w.n_in), .y = y,
                          .y_stride = row_stride(p->w.n_out)};
-    if (p->w.type == WEIGHT_Q8_0)
+    if (weight_is_integer(p->w.type))
         job.xq = q8_rows_at(x8, BACKEND_ROWS_MAX, p->w.n_in);
     t->kernels->linear(&job, c.panel_from, c.panel_to);
     return c;
@@ -321,7 +321,7 @@ static void head(const struct lane *t)
     struct columns c = columns_of(t, w->head.n_out);
     struct linear job = {.w = &w->head, .n_rows = d->n_top, .x = d->top, .x_stride = stride,
                          .y = d->logits, .y_stride = d->logits_stride};
-    if (w->head.type == WEIGHT_Q8_0)
+    if (weight_is_integer(w->head.type))
         job.xq = q8_rows_at(d->x8, BACKEND_ROWS_MAX, n_state);
     t->kernels->linear(&job, c.panel_from, c.panel_to);
     barrier(t);
@@ -438,12 +438,12 @@ struct cpu_times cpu_backend_times(struct backend *base)
     return times;
 }
 
-static bool layer_has_q8(const struct layer *l)
+static bool layer_has_integers(const struct layer *l)
 {
     const struct projection *all[] = {&l->self.q, &l->self.k, &l->self.v, &l->self.out, &l->cross.q,
                                       &l->cross.out, &l->up, &l->gate, &l->down};
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
-        if (all[i]->w.data && all[i]->w.type == WEIGHT_Q8_0)
+        if (all[i]->w.data && weight_is_integer(all[i]->w.type))
             return true;
     return false;
 }
@@ -490,9 +490,9 @@ enum status decoder_init(struct cpu_backend *backend, struct error *err)
 {
     const struct stack_description *s = &backend->description->decoder;
     struct decoder *d = &backend->decoder;
-    d->quantise = backend->weights.head.type == WEIGHT_Q8_0;
+    d->quantise = weight_is_integer(backend->weights.head.type);
     for (uint32_t i = 0; i < s->n_layers; i++)
-        d->quantise |= layer_has_q8(&backend->weights.decoder[i]);
+        d->quantise |= layer_has_integers(&backend->weights.decoder[i]);
     struct carve carve = {.base = NULL};
     lay_out(backend, &carve);
     d->n_bytes = carve.used;

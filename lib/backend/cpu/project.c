@@ -40,8 +40,10 @@ const float *panel_as_f32(const struct kernels *kernels, const struct matrix *w,
     case WEIGHT_Q8_0:
         unpack_q8(w, panel, k_from, k_to, scratch);
         return scratch;
+    case WEIGHT_Q4_0:
+        break;
     }
-    SA_ASSERT(!"unknown weight type");
+    SA_ASSERT(!"no weight type of the encoder's");
     return NULL;
 }
 

@@ -18,8 +18,14 @@ struct binder {
     struct carve carve;
     uint8_t *piece;             /* staging; grows to hold a row at least */
     size_t piece_bytes;
+    bool four_bits;             /* may what is bound now be q4_0? */
     struct error *err;          /* sticky */
 };
+
+static const enum weight_type weight_types[] = {[TENSOR_F32] = WEIGHT_F32,
+                                                [TENSOR_F16] = WEIGHT_F16,
+                                                [TENSOR_Q8_0] = WEIGHT_Q8_0,
+                                                [TENSOR_Q4_0] = WEIGHT_Q4_0};
 
 static bool failed(const struct binder *b)
 {
@@ -108,13 +114,17 @@ static void bind_matrix(struct binder *b, const char *name, uint32_t n_out, uint
     if (failed(b) || !model_tensor(b->model, name, n_channels ? 3 : 2,
                                    n_channels ? convolution : plain, &info, b->err))
         return;
-    if (info.type == TENSOR_Q8_0 && (n_channels || n_in % Q8_BLOCK)) {
-        error_set(b->err, STATUS_UNSUPPORTED, "tensor %s cannot be q8_0: convert it to f16", name);
+    enum weight_type type = weight_types[info.type];
+    if (weight_is_integer(type) && (n_channels || n_in % Q8_BLOCK)) {
+        error_set(b->err, STATUS_UNSUPPORTED, "tensor %s cannot be in blocks: convert it to f16",
+                  name);
         return;
     }
-    enum weight_type type = info.type == TENSOR_F32   ? WEIGHT_F32
-                            : info.type == TENSOR_F16 ? WEIGHT_F16
-                                                      : WEIGHT_Q8_0;
+    if (type == WEIGHT_Q4_0 && !b->four_bits) {
+        error_set(b->err, STATUS_UNSUPPORTED,
+                  "tensor %s cannot be q4_0, only the decoder's can: convert it to q8_0", name);
+        return;
+    }
     *out = (struct matrix){.type = type, .n_out = n_out, .n_in = n_in};
     out->data = carve_take(&b->carve, matrix_bytes(type, n_out, n_in));
     if (out->data)
@@ -139,21 +149,25 @@ static void bind_norm(struct binder *b, const char *prefix, const struct stack_d
 }
 
 /* Layer-normed models of this family have biases everywhere but on keys; RMS-normed ones have none.
- */
+ * Keys and values come from n_source states of the encoder; 0: from the stack itself. */
 static void bind_attention(struct binder *b, const char *prefix, const struct stack_description *s,
                            uint32_t n_source, struct attention_weights *out)
 {
     char name[NAME_MAX_BYTES];
     uint32_t n_q = s->n_heads * s->head_size, n_kv = s->n_kv_heads * s->head_size;
+    uint32_t n_in = n_source ? n_source : s->n_state;
     bool bias = s->norm == NORM_LAYER;
     join(name, prefix, "_norm");
     bind_norm(b, name, s, &out->norm);
     join(name, prefix, "_q");
     bind_projection(b, name, n_q, s->n_state, bias, &out->q);
+    bool four_bits = b->four_bits;
+    b->four_bits = four_bits && !n_source; /* the encoder's stages compute those of the audio */
     join(name, prefix, "_k");
-    bind_projection(b, name, n_kv, n_source, false, &out->k);
+    bind_projection(b, name, n_kv, n_in, false, &out->k);
     join(name, prefix, "_v");
-    bind_projection(b, name, n_kv, n_source, bias, &out->v);
+    bind_projection(b, name, n_kv, n_in, bias, &out->v);
+    b->four_bits = four_bits;
     join(name, prefix, "_out");
     bind_projection(b, name, s->n_state, n_q, bias, &out->out);
 }
@@ -165,7 +179,7 @@ static void bind_layer(struct binder *b, const char *stack, uint32_t index,
     bool bias = s->norm == NORM_LAYER;
     snprintf(block, sizeof(block), "%s.blk.%u.", stack, index);
     join(name, block, "attn");
-    bind_attention(b, name, s, s->n_state, &out->self);
+    bind_attention(b, name, s, 0, &out->self);
     join(name, block, "cross");
     if (s->cross_attention)
         bind_attention(b, name, s, n_source, &out->cross);
@@ -215,7 +229,9 @@ static void bind_decoder(struct binder *b, const struct model_description *d, st
 
 static void bind_all(struct binder *b, const struct model_description *d, struct weights *w)
 {
+    b->four_bits = false;
     bind_encoder(b, d, w, w->layers);
+    b->four_bits = true;
     bind_decoder(b, d, w, w->layers + d->encoder.n_layers);
 }
 
