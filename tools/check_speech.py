@@ -86,11 +86,13 @@ class Target:
         self.bin, self.model = bin_folder, model
         self.process = self.address = self.log = None
 
+    def command(self):
+        return [os.path.join(self.bin, "target_node"), "--no-config", "--model", self.model, "--listen",
+                "127.0.0.1:0"]
+
     def __enter__(self):
         self.log = tempfile.NamedTemporaryFile(mode="w+", suffix=".log")
-        self.process = subprocess.Popen(
-            [os.path.join(self.bin, "target_node"), "--no-config", "--model", self.model, "--listen", "127.0.0.1:0"],
-            stderr=self.log, stdout=self.log)
+        self.process = subprocess.Popen(self.command(), stderr=self.log, stdout=self.log)
         end = time.monotonic() + OPEN_S
         while time.monotonic() < end and self.process.poll() is None and not self.address:
             found = re.search(r"listening on ([0-9.]+:[0-9]+)", open(self.log.name).read())
@@ -268,6 +270,11 @@ SPLIT_RUNS = (  # flags of the decoding, flags of the drafts, step through the f
     ((), (), 1),
     ((), WHOLE, 1),
     ((), ("--lockstep",), 4),
+    ((), ("--policy", "spec:8", "--lockstep"), 6),
+    ((), ("--policy", "asp"), 6),
+    ((), ("--policy", "asp+recycle:auto", "--lockstep"), 5),
+    ((), ("--policy", "sparse", "--lockstep", "--row-price", "0"), 5),
+    (("--timestamps",), ("--policy", "sparse", "--lockstep"), 5),
     (("--timestamps",), (), 1),
     (("--timestamps",), WHOLE, 3),
     (("--no-fallback",), WHOLE, 4),
