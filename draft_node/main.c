@@ -166,6 +166,7 @@ struct output {
     struct summary *summary;
     bool write;                             /* the second pass of --check writes nothing */
     bool segments;
+    int signal_number;                      /* that ended live input; 0: none */
     struct error broken;                    /* why results can no longer be written */
     struct transcript *kept;                /* --check: of the first pass, in order */
     uint32_t n_kept, n_seen, kept_capacity;
@@ -258,7 +259,7 @@ static enum status run_all(struct engine *engine, const struct run_options *opti
         memset(own.client.session, (int)getpid(), sizeof(own.client.session));
     enum status rc = run_new(engine, &own, display, &sink, &run, err);
     for (uint32_t i = 0; rc == STATUS_OK && files[i]; i++)
-        rc = strcmp(files[i], "-") == 0 ? run_live(run, STDIN_FILENO, err)
+        rc = strcmp(files[i], "-") == 0 ? run_live(run, STDIN_FILENO, &output->signal_number, err)
                                         : run_file(run, files[i], err);
     run_free(&run);
     return rc;
@@ -322,12 +323,15 @@ static enum status open_draft(const struct values *values, struct engine *engine
     return rc == STATUS_OK ? engine_slow(engine, values->pace, NULL, &cpu, err) : rc;
 }
 
-static int exit_code_of(enum status rc, const struct summary *summary)
+static int exit_code_of(enum status rc, const struct output *output)
 {
+    const struct summary *summary = output->summary;
     if (rc == STATUS_UNAVAILABLE || rc == STATUS_TIMEOUT || rc == STATUS_CLOSED)
         return EXIT_CODE_UNREACHABLE;
     if (rc != STATUS_OK || summary->n_failed > 0 || summary->n_damaged > 0)
         return EXIT_CODE_FAILED;
+    if (output->signal_number)
+        return 128 + output->signal_number;
     return summary->n_differing > 0 ? EXIT_CODE_DIFFERS : EXIT_CODE_OK;
 }
 
@@ -387,7 +391,7 @@ static int run_program(const struct values *values, const char *const *files)
         transcript_release(&output.kept[i]);
     free(output.kept);
     engine_close(&engine);
-    return exit_code_of(rc, &summary);
+    return exit_code_of(rc, &output);
 }
 
 static int policy_error(const char *name)

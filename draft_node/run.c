@@ -346,6 +346,7 @@ static enum status take_event(struct run *run, struct link_event *event, struct 
     case LINK_AUDIO:
         return live_take(run, event, err);
     case LINK_AUDIO_FAILED:
+        free(event->samples);
         return error_set(err, event->error.code, "stdin: %s", event->error.text);
     }
     return STATUS_OK;

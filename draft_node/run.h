@@ -44,7 +44,10 @@ void run_free(struct run **run);
  * failure here ends the run (no target within the deadline, output broken, wrong options). */
 MUST_CHECK enum status run_file(struct run *run, const char *path, struct error *err);
 
-/* Transcribes raw s16le 16 kHz mono PCM from a descriptor until its end, an utterance at a time. */
-MUST_CHECK enum status run_live(struct run *run, int fd, struct error *err);
+/* Transcribes raw s16le 16 kHz mono PCM from a descriptor until its end, an utterance at a time.
+ * SIGINT and SIGTERM (unless ignored) end the input: what was said so far is still transcribed, for
+ * at most 10 s, and *signal_number tells which it was (0: none); a second one ends the process.
+ * When it fails, the audio without a final text is kept in a WAV file and the error names it. */
+MUST_CHECK enum status run_live(struct run *run, int fd, int *signal_number, struct error *err);
 
 #endif

@@ -12,6 +12,7 @@ struct job {
     uint32_t utterance;
     const char *name;                       /* borrowed: the file */
     uint64_t begun_us;
+    uint64_t live_start;                    /* live input: its first sample */
     bool done;
     struct transcript transcript;
     struct error error;                     /* code STATUS_OK: none */

@@ -2,16 +2,20 @@
  *
  *     reader thread --LINK_AUDIO--> held samples --vad--> pieces [start, end) --in turn--> client
  *
- * The first samples of an utterance travel while it is still spoken. What is not yet sent is held
- * here; what is sent and not committed is held by the client.
+ * The first samples of an utterance travel while it is still spoken. Held are the samples of all
+ * utterances whose text is not written yet: if that never comes, they go into a file.
  */
-#include <errno.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "audio/audio_file.h"
 #include "audio/pcm_reader.h"
 #include "audio/vad.h"
+#include "audio/wav_writer.h"
 #include "base/log.h"
 #include "engine/audio_buffer.h"
 #include "run_int.h"
@@ -20,7 +24,8 @@ enum {
     READ_SAMPLES = 1600,                    /* 100 ms */
     PIECES_MAX = 1024,
     HELD_MAX = 3600 * 16000,                /* an hour that no target took */
-    LIVE_POLL_US = 20000
+    LIVE_POLL_US = 20000,
+    STOP_US = 10000000                      /* from a signal to the last text */
 };
 
 struct piece {
@@ -31,6 +36,7 @@ struct live {
     struct run *run;
     int fd;
     pthread_t reader;
+    int16_t *reading;                       /* the reader's, between read and post */
     struct vad *vad;
     struct audio_buffer held;
     struct piece pieces[PIECES_MAX];        /* oldest first */
@@ -38,8 +44,31 @@ struct live {
     uint64_t fed;                           /* of the oldest piece; valid while begun */
     bool begun;
     struct job *job;
-    bool ended;                             /* the input is over */
+    bool ended;                             /* the input is over, or no longer wanted */
+    uint64_t give_up_us;                    /* after a signal; 0: none came */
 };
+
+/* ---- signals ---- */
+
+static volatile sig_atomic_t stop_signal;
+
+/* The second signal is the user's last word. */
+static void on_stop_signal(int number)
+{
+    if (stop_signal) {
+        signal(number, SIG_DFL);
+        raise(number);
+    }
+    stop_signal = number;
+}
+
+static void catch_signal(int number, struct sigaction *before)
+{
+    struct sigaction action = {.sa_handler = on_stop_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    if (sigaction(number, NULL, before) == 0 && before->sa_handler != SIG_IGN)
+        (void)sigaction(number, &action, NULL);
+}
 
 /* ---- reader thread ---- */
 
@@ -51,17 +80,17 @@ static void *read_input(void *argument)
     pcm_reader_init(&reader, live->fd);
     do {
         event = (struct link_event){.kind = LINK_AUDIO};
-        event.samples = malloc(READ_SAMPLES * sizeof(int16_t));
+        live->reading = event.samples = malloc(READ_SAMPLES * sizeof(int16_t));
         enum status rc = event.samples ? pcm_reader_read(&reader, event.samples, READ_SAMPLES,
                                                          &event.n_samples, &event.error)
                                        : error_set(&event.error, STATUS_NO_MEMORY, "out of memory");
         if (rc != STATUS_OK)
             event.kind = LINK_AUDIO_FAILED;
-        if (!link_post(live->run->link, &event)) {
-            free(event.samples);
+        if (!link_post(live->run->link, &event))
             return NULL;
-        }
+        live->reading = NULL;               /* no place to be cancelled since it was posted */
     } while (event.kind == LINK_AUDIO && event.n_samples > 0);
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL); /* not while it holds the log */
     if (pcm_reader_odd_byte(&reader))
         log_line(LOG_WARN, "the input ended within a sample: is it 16-bit little-endian PCM?");
     return NULL;
@@ -111,7 +140,8 @@ enum status live_take(struct run *run, struct link_event *event, struct error *e
 {
     struct live *live = run->live;
     enum status rc = STATUS_OK;
-    if (event->n_samples == 0) {
+    if (live->ended) {                      /* nothing more is wanted */
+    } else if (event->n_samples == 0) {
         rc = segment_end(live, err);
     } else {
         rc = audio_buffer_append(&live->held, live->held.end, event->samples, event->n_samples,
@@ -128,7 +158,7 @@ enum status live_take(struct run *run, struct link_event *event, struct error *e
 static void finish_piece(struct live *live)
 {
     const struct piece *piece = &live->pieces[0];
-    live->job->transcript.stats.audio_s = (double)(piece->end - piece->start) / 16000.0;
+    live->job->transcript.stats.audio_s = (double)(piece->end - piece->start) / AUDIO_RATE;
     if (!live->job->done)
         client_end(live->run->client);
     live->begun = false;
@@ -144,7 +174,8 @@ static enum status feed_piece(struct live *live, struct error *err)
     if (!live->begun) {
         if (!run_can_begin(run))
             return STATUS_OK;
-        live->job = run_begin_job(run, "-", (double)piece->start / 16000.0);
+        live->job = run_begin_job(run, "-", (double)piece->start / AUDIO_RATE);
+        live->job->live_start = piece->start;
         live->fed = piece->start;
         live->begun = true;
     }
@@ -164,6 +195,16 @@ static enum status feed_piece(struct live *live, struct error *err)
     return STATUS_OK;
 }
 
+/* First sample of what has no written text yet; held.end: nothing. */
+static uint64_t first_unwritten(const struct live *live)
+{
+    uint64_t first = live->n_pieces > 0 ? live->pieces[0].start : live->held.end;
+    for (uint32_t i = 0; i < WIRE_UTTERANCES_MAX; i++)
+        if (live->run->jobs[i].used)
+            first = MIN(first, live->run->jobs[i].live_start);
+    return MIN(first, live->held.end);
+}
+
 static enum status feed(struct live *live, struct error *err)
 {
     uint32_t before;
@@ -173,11 +214,66 @@ static enum status feed(struct live *live, struct error *err)
         if (rc != STATUS_OK)
             return rc;
     } while (live->n_pieces > 0 && live->n_pieces < before);
-    uint64_t needed = live->begun          ? live->fed
-                      : live->n_pieces > 0 ? live->pieces[0].start
-                                           : vad_settled(live->vad);
-    audio_buffer_drop(&live->held, MIN(needed, live->held.end));
+    audio_buffer_drop(&live->held, MIN(first_unwritten(live), vad_settled(live->vad)));
     return STATUS_OK;
+}
+
+/* ---- the end ---- */
+
+/* Writes them under a name of the present second: to the working folder, else to $TMPDIR. */
+static enum status write_unsent(const int16_t *samples, size_t n, char *path, size_t path_max,
+                                struct error *err)
+{
+    char name[64];
+    struct tm tm;
+    time_t now = time(NULL);
+    const char *temporary = getenv("TMPDIR");
+    localtime_r(&now, &tm);
+    strftime(name, sizeof(name), "specasr-unsent-%Y%m%dT%H%M%S.wav", &tm);
+    snprintf(path, path_max, "%s", name);
+    if (wav_write(path, samples, n, err) == STATUS_OK)
+        return STATUS_OK;
+    snprintf(path, path_max, "%s/%s", temporary && *temporary ? temporary : "/tmp", name);
+    return wav_write(path, samples, n, err);
+}
+
+/* The run has failed: the audio whose text was not written is kept, and *err says where. */
+static void keep_unsent(struct live *live, struct error *err)
+{
+    char path[ERROR_TEXT_MAX / 2];
+    struct error before = *err, why;
+    if (live->run->fatal.code != STATUS_OK) /* nobody takes the results */
+        return;
+    if (!live->ended)
+        (void)segment_end(live, NULL);      /* closes what is being spoken */
+    uint64_t first = first_unwritten(live);
+    size_t n = (size_t)(live->held.end - first);
+    double n_s = (double)n / AUDIO_RATE;
+    if (n == 0)
+        return;
+    if (write_unsent(audio_buffer_at(&live->held, first), n, path, sizeof(path), &why) == STATUS_OK)
+        error_set(err, before.code, "%.*s; %.1f s of audio without text are kept: transcribe them "
+                  "later with `draft_node %s`", ERROR_TEXT_MAX / 2, before.text, n_s, path);
+    else
+        error_set(err, before.code, "%.*s; %.1f s of audio without text are lost: %s",
+                  ERROR_TEXT_MAX / 2, before.text, n_s, why.text);
+}
+
+/* After the first signal the input ends here; the texts of what was said get some seconds. */
+static enum status heed_signal(struct live *live, struct error *err)
+{
+    uint64_t now = clock_us(&live->run->clock);
+    if (!stop_signal)
+        return STATUS_OK;
+    if (live->give_up_us == 0) {
+        live->give_up_us = now + STOP_US;
+        log_line(LOG_INFO, "finishing what was said; a second signal ends at once");
+        return live->ended ? STATUS_OK : segment_end(live, err);
+    }
+    if (now < live->give_up_us)
+        return STATUS_OK;
+    return error_set(err, STATUS_TIMEOUT, "the last texts did not come within %d s of the signal",
+                     STOP_US / 1000000);
 }
 
 static bool all_done(const struct live *live)
@@ -185,30 +281,53 @@ static bool all_done(const struct live *live)
     return live->ended && live->n_pieces == 0 && client_n_open(live->run->client) == 0;
 }
 
-enum status run_live(struct run *run, int fd, struct error *err)
+static enum status turn_until_done(struct live *live, struct error *err)
+{
+    enum status rc = STATUS_OK;
+    while (rc == STATUS_OK && !all_done(live)) {
+        rc = feed(live, err);
+        if (rc == STATUS_OK)
+            rc = run_turn(live->run, LIVE_POLL_US, err);
+        if (rc == STATUS_OK)
+            rc = heed_signal(live, err);
+    }
+    return rc;
+}
+
+static enum status start(struct live *live, struct error *err)
+{
+    struct vad_options options = vad_options_default();
+    audio_buffer_init(&live->held, 0);
+    enum status rc = vad_new(&options, &live->vad, err);
+    if (rc == STATUS_OK && pthread_create(&live->reader, NULL, read_input, live) != 0) {
+        rc = error_set(err, STATUS_EXHAUSTED, "cannot start a thread");
+        vad_free(live->vad);
+    }
+    return rc;
+}
+
+enum status run_live(struct run *run, int fd, int *signal_number, struct error *err)
 {
     struct live live = {.run = run, .fd = fd};
-    struct vad_options options = vad_options_default();
+    struct sigaction before_int, before_term;
     run->file_begun_us = clock_us(&run->clock);
     run->audio_total_s = 0.0;
-    audio_buffer_init(&live.held, 0);
-    enum status rc = vad_new(&options, &live.vad, err);
-    if (rc == STATUS_OK && pthread_create(&live.reader, NULL, read_input, &live) != 0) {
-        rc = error_set(err, STATUS_EXHAUSTED, "cannot start a thread");
-        vad_free(live.vad);
-    }
+    enum status rc = start(&live, err);
     if (rc != STATUS_OK)
         return rc;
+    catch_signal(SIGINT, &before_int);
+    catch_signal(SIGTERM, &before_term);
     run->live = &live;
-    while (rc == STATUS_OK && !all_done(&live)) {
-        rc = feed(&live, err);
-        if (rc == STATUS_OK)
-            rc = run_turn(run, LIVE_POLL_US, err);
-    }
+    rc = turn_until_done(&live, err);
     run->live = NULL;
-    if (!live.ended)
-        pthread_cancel(live.reader);        /* it may be blocked in read */
+    pthread_cancel(live.reader);            /* it may be blocked in read */
     pthread_join(live.reader, NULL);
+    if (rc != STATUS_OK)
+        keep_unsent(&live, err);
+    (void)sigaction(SIGINT, &before_int, NULL);
+    (void)sigaction(SIGTERM, &before_term, NULL);
+    *signal_number = stop_signal;
+    free(live.reading);
     vad_free(live.vad);
     audio_buffer_release(&live.held);
     display_clear(run->display);
