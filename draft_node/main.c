@@ -36,6 +36,7 @@ struct values {
     double temperature;
     int64_t seed;
     const char *policy, *pace;
+    int weights;
     bool lockstep, wait_draft;
     double row_price;
     int64_t rows;
@@ -51,6 +52,7 @@ struct values {
 };
 
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
+static const char *const weights[] = {"stored", "q8_0", "q4_0", NULL}; /* as enum cpu_weights */
 static const char *const codecs[] = {"pcm", "flac", NULL};
 
 #define AT(member) offsetof(struct values, member)
@@ -64,6 +66,10 @@ static const struct option table[] = {
     {.name = "model", .short_name = 'm', .type = OPTION_STRING, .offset = AT(model),
      .initial = "tiny.en", .value_name = "FILE|NAME", .group = "Draft",
      .help = "Draft model (GGUF), or the name of a fetched one."},
+    {.name = "draft-weights", .type = OPTION_CHOICE, .offset = AT(weights), .choices = weights,
+     .initial = "q8_0", .group = "Draft",
+     .help = "Weights of the draft model in memory, at most this large: a smaller model drafts "
+             "faster, and the text is the target's all the same."},
     {.name = "check", .type = OPTION_BOOL, .offset = AT(check), .group = "Draft",
      .help = "Transcribe everything a second time without drafts and compare token for token."},
     {.name = "format", .short_name = 'f', .type = OPTION_CHOICE, .offset = AT(format),
@@ -309,14 +315,15 @@ static bool is_loopback(const struct values *values)
 static uint32_t draft_threads(const struct values *values)
 {
     long n = sysconf(_SC_NPROCESSORS_ONLN);
-    bool shared = values->threads == 0 && is_loopback(values) && n > 1;
+    bool shared = values->threads == 0 && is_loopback(values) && !values->lockstep && n > 1;
     return shared ? (uint32_t)(n / 2) : (uint32_t)values->threads;
 }
 
 static enum status open_draft(const struct values *values, struct engine *engine, struct error *err)
 {
     char path[MODEL_PATH_MAX];
-    struct cpu_options cpu = {.n_threads = draft_threads(values), .kernels = values->kernels};
+    struct cpu_options cpu = {.n_threads = draft_threads(values), .kernels = values->kernels,
+                              .weights = (enum cpu_weights)values->weights};
     enum status rc = model_find(values->model, path, sizeof(path), err);
     if (rc == STATUS_OK)
         rc = engine_open(engine, path, &cpu, err);

@@ -181,7 +181,7 @@ static void take_tensor(struct cursor *c, struct gguf_tensor *t)
         return;
     if (!known_type(type, &t->info.type))
         fail(c, STATUS_UNSUPPORTED, "a tensor has a type other than f32, f16, q8_0, q4_0");
-    else if (tensor_type_blocks(t->info.type) && t->info.shape[t->info.n_dims - 1] % Q8_BLOCK)
+    else if (tensor_type_blocks(t->info.type) && t->info.shape[t->info.n_dims - 1] % QBLOCK)
         fail(c, STATUS_CORRUPT, "a tensor in blocks has rows that do not divide by 32");
     else
         t->info.n_bytes = tensor_type_bytes(t->info.type, n);

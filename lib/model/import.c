@@ -69,7 +69,7 @@ uint64_t source_elements(const struct source_tensor *tensor)
 
 uint64_t source_bytes(enum source_type type, uint64_t n)
 {
-    return type == SOURCE_F32 ? n * 4 : type == SOURCE_Q8_0 ? n / Q8_BLOCK * Q8_BLOCK_BYTES : n * 2;
+    return type == SOURCE_F32 ? n * 4 : type == SOURCE_Q8_0 ? n / QBLOCK * Q8_BLOCK_BYTES : n * 2;
 }
 
 /* --- binding */
@@ -99,7 +99,7 @@ static enum status bind_one(struct import *import, uint32_t i, struct error *err
     if (!same_shape(t, w))
         return error_set(err, STATUS_CORRUPT, "tensor '%s' has a shape that does not fit the model",
                          w->source);
-    if (t->type == SOURCE_Q8_0 && t->shape[t->n_dims - 1] % Q8_BLOCK)
+    if (t->type == SOURCE_Q8_0 && t->shape[t->n_dims - 1] % QBLOCK)
         return error_set(err, STATUS_CORRUPT, "tensor '%s' is no whole number of q8_0 blocks",
                          t->name);
     uint64_t n_bytes = source_bytes(t->type, source_elements(t));
@@ -149,15 +149,15 @@ static enum status fill(void *context, uint32_t index, const struct tensor_spec 
     const struct weight *w = &import->weights[index];
     const struct source_tensor *t = import->found[index];
     uint8_t bytes[FILL_BYTES];
-    float block[Q8_BLOCK];
+    float block[QBLOCK];
     uint64_t at = source_elements(t) / w->n_parts * w->part + first;
-    size_t step = t->type == SOURCE_Q8_0 ? Q8_BLOCK : FILL_BYTES / source_bytes(t->type, 1);
+    size_t step = t->type == SOURCE_Q8_0 ? QBLOCK : FILL_BYTES / source_bytes(t->type, 1);
     (void)spec;
     while (n > 0) {
-        bool cut = t->type == SOURCE_Q8_0 && (at % Q8_BLOCK != 0 || n < Q8_BLOCK);
-        uint64_t skip = t->type == SOURCE_Q8_0 ? at % Q8_BLOCK : 0;
+        bool cut = t->type == SOURCE_Q8_0 && (at % QBLOCK != 0 || n < QBLOCK);
+        uint64_t skip = t->type == SOURCE_Q8_0 ? at % QBLOCK : 0;
         size_t here = MIN(n, step - (size_t)skip);
-        uint64_t n_read = cut ? Q8_BLOCK : here;
+        uint64_t n_read = cut ? QBLOCK : here;
         enum status st =
             blob_read(&import->blobs[t->blob], t->offset + source_bytes(t->type, at - skip), bytes,
                       source_bytes(t->type, n_read), err);

@@ -60,7 +60,7 @@ static enum tensor_type stored_type(const struct tensor_spec *spec, enum tensor_
 {
     if (!spec->matrix)
         return TENSOR_F32;
-    if (tensor_type_blocks(type) && spec->shape[spec->n_dims - 1] % Q8_BLOCK)
+    if (tensor_type_blocks(type) && spec->shape[spec->n_dims - 1] % QBLOCK)
         return TENSOR_F16;
     return type == TENSOR_Q4_0 && !spec->four_bits ? TENSOR_Q8_0 : type;
 }

@@ -63,9 +63,9 @@ uint64_t tensor_type_bytes(enum tensor_type type, uint64_t n)
     case TENSOR_F16:
         return n * 2;
     case TENSOR_Q8_0:
-        return n / Q8_BLOCK * Q8_BLOCK_BYTES;
+        return n / QBLOCK * Q8_BLOCK_BYTES;
     case TENSOR_Q4_0:
-        return n / Q8_BLOCK * Q4_BLOCK_BYTES;
+        return n / QBLOCK * Q4_BLOCK_BYTES;
     }
     SA_ASSERT(!"tensor type");
     return 0;
@@ -85,23 +85,23 @@ static uint16_t load_u16(const uint8_t *p)
 
 static void decode_q8_0(const uint8_t *src, float *dst, size_t n)
 {
-    for (size_t block = 0; block < n / Q8_BLOCK; block++, src += Q8_BLOCK_BYTES) {
+    for (size_t block = 0; block < n / QBLOCK; block++, src += Q8_BLOCK_BYTES) {
         float scale = f16_to_f32(load_u16(src));
-        for (int i = 0; i < Q8_BLOCK; i++)
+        for (int i = 0; i < QBLOCK; i++)
             *dst++ = scale * (float)(int8_t)src[2 + i];
     }
 }
 
 static void encode_q8_0(const float *src, uint8_t *dst, size_t n)
 {
-    for (size_t block = 0; block < n / Q8_BLOCK; block++, src += Q8_BLOCK, dst += Q8_BLOCK_BYTES) {
+    for (size_t block = 0; block < n / QBLOCK; block++, src += QBLOCK, dst += Q8_BLOCK_BYTES) {
         float absmax = 0;
-        for (int i = 0; i < Q8_BLOCK; i++)
+        for (int i = 0; i < QBLOCK; i++)
             absmax = fmaxf(absmax, fabsf(src[i]));
         uint16_t stored = f32_to_f16(absmax / 127.0f);
         float scale = f16_to_f32(stored);
         memcpy(dst, &stored, sizeof(stored));
-        for (int i = 0; i < Q8_BLOCK; i++) {
+        for (int i = 0; i < QBLOCK; i++) {
             float q = scale > 0 ? rintf(src[i] / scale) : 0;
             dst[2 + i] = (uint8_t)(int8_t)fminf(fmaxf(q, -127.0f), 127.0f);
         }
@@ -110,11 +110,11 @@ static void encode_q8_0(const float *src, uint8_t *dst, size_t n)
 
 static void decode_q4_0(const uint8_t *src, float *dst, size_t n)
 {
-    for (size_t block = 0; block < n / Q8_BLOCK; block++, src += Q4_BLOCK_BYTES, dst += Q8_BLOCK) {
+    for (size_t block = 0; block < n / QBLOCK; block++, src += Q4_BLOCK_BYTES, dst += QBLOCK) {
         float scale = f16_to_f32(load_u16(src));
-        for (int i = 0; i < Q8_BLOCK / 2; i++) {
+        for (int i = 0; i < QBLOCK / 2; i++) {
             dst[i] = scale * (float)((src[2 + i] & 15) - 8);
-            dst[i + Q8_BLOCK / 2] = scale * (float)((src[2 + i] >> 4) - 8);
+            dst[i + QBLOCK / 2] = scale * (float)((src[2 + i] >> 4) - 8);
         }
     }
 }
@@ -131,7 +131,7 @@ static float q4_round(float x, float scale)
 static float q4_error(const float *x, float scale)
 {
     float sum = 0;
-    for (int i = 0; i < Q8_BLOCK; i++) {
+    for (int i = 0; i < QBLOCK; i++) {
         float d = x[i] - scale * q4_round(x[i], scale);
         sum += d * d;
     }
@@ -140,9 +140,9 @@ static float q4_error(const float *x, float scale)
 
 static void encode_q4_0(const float *src, uint8_t *dst, size_t n)
 {
-    for (size_t block = 0; block < n / Q8_BLOCK; block++, src += Q8_BLOCK, dst += Q4_BLOCK_BYTES) {
+    for (size_t block = 0; block < n / QBLOCK; block++, src += QBLOCK, dst += Q4_BLOCK_BYTES) {
         float largest = 0, best = INFINITY, scale = 0;
-        for (int i = 0; i < Q8_BLOCK; i++)
+        for (int i = 0; i < QBLOCK; i++)
             largest = fabsf(src[i]) > fabsf(largest) ? src[i] : largest;
         uint16_t stored = 0;
         for (size_t c = 0; c < ARRAY_LEN(q4_divisors); c++) {
@@ -155,9 +155,9 @@ static void encode_q4_0(const float *src, uint8_t *dst, size_t n)
         }
         scale = f16_to_f32(stored);
         memcpy(dst, &stored, sizeof(stored));
-        for (int i = 0; i < Q8_BLOCK / 2; i++) {
+        for (int i = 0; i < QBLOCK / 2; i++) {
             int low = (int)q4_round(src[i], scale) + 8;
-            int high = (int)q4_round(src[i + Q8_BLOCK / 2], scale) + 8;
+            int high = (int)q4_round(src[i + QBLOCK / 2], scale) + 8;
             dst[2 + i] = (uint8_t)(low | high << 4);
         }
     }

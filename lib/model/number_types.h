@@ -17,7 +17,7 @@
 
 #include "model/model.h"
 
-enum { Q8_BLOCK = 32, Q8_BLOCK_BYTES = 34, Q4_BLOCK_BYTES = 18 };
+enum { QBLOCK = 32, Q8_BLOCK_BYTES = 34, Q4_BLOCK_BYTES = 18 };
 
 float f16_to_f32(uint16_t bits);
 uint16_t f32_to_f16(float value);

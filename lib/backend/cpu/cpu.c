@@ -179,7 +179,7 @@ static enum status prepare(struct cpu_backend *backend, struct model *model,
     if (status == STATUS_OK)
         status = choose(backend, options, err);
     if (status == STATUS_OK)
-        status = weights_load(&backend->weights, model, err);
+        status = weights_load(&backend->weights, model, options->weights, err);
     if (status == STATUS_OK)
         status = encoder_init(backend, err);
     if (status == STATUS_OK)

@@ -6,9 +6,14 @@
 #include "backend/backend.h"
 #include "base/clock.h"
 
+/* How matrices are kept. Smaller ones are faster and say other things: for drafts, which are never
+ * trusted. Q4_0: what may be of it (the decoder), the rest q8_0. */
+enum cpu_weights { CPU_WEIGHTS_AS_STORED, CPU_WEIGHTS_Q8_0, CPU_WEIGHTS_Q4_0 };
+
 struct cpu_options {
     uint32_t n_threads;         /* 0: as many as there are processors, at most 16 */
     const char *kernels; /* NULL: the fastest set that this processor runs; else a set's name */
+    enum cpu_weights weights;   /* never larger than they are stored */
     bool encoder_blas;   /* encoder's linear layers through OpenBLAS: other bits, to compare with */
     bool unpinned;              /* do not bind threads to processors (tests that share them) */
     const struct clock *clock;  /* NULL: the machine's; borrowed; for encode's budget and times */

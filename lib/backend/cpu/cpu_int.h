@@ -58,7 +58,7 @@ struct weights {
 
 /* STATUS_CORRUPT, _UNSUPPORTED, _NO_MEMORY or what reading returns. */
 MUST_CHECK enum status weights_load(struct weights *weights, const struct model *model,
-                                    struct error *err);
+                                    enum cpu_weights keep, struct error *err);
 void weights_release(struct weights *weights);
 
 /* ---- sequences ---- */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "backend/cpu/cpu_int.h"
+#include "model/number_types.h"
 
 enum { PIECE_BYTES = 1 << 20, NAME_MAX_BYTES = 96 };
 
@@ -19,6 +20,9 @@ struct binder {
     uint8_t *piece;             /* staging; grows to hold a row at least */
     size_t piece_bytes;
     bool four_bits;             /* may what is bound now be q4_0? */
+    enum cpu_weights keep;      /* smaller than stored? */
+    float *floats;              /* smaller: a piece of a row on its way */
+    uint8_t *smaller;
     struct error *err;          /* sticky */
 };
 
@@ -84,11 +88,37 @@ static void taps_first(uint8_t *row, uint8_t *copy, uint32_t n_channels, size_t 
             memcpy(row + (tap * n_channels + c) * element, copy + (c * 3 + tap) * element, element);
 }
 
-/* Reads and packs rows; `n_channels` is 0, or the channels of a convolution of width 3. */
-static void read_matrix(struct binder *b, const char *name, const struct matrix *m,
-                        uint32_t n_channels)
+static const enum tensor_type tensor_types[] = {[WEIGHT_Q8_0] = TENSOR_Q8_0,
+                                                [WEIGHT_Q4_0] = TENSOR_Q4_0};
+
+/* Rows of a piece, stored as `type`, to the smaller type of the matrix. */
+static const void *make_smaller(struct binder *b, const struct matrix *m, enum tensor_type type,
+                                uint32_t n_rows)
 {
-    size_t row_bytes = weight_row_bytes(m->type, m->n_in);
+    size_t from = tensor_type_bytes(type, m->n_in);
+    size_t to = weight_row_bytes(m->type, m->n_in);
+    float *floats = realloc(b->floats, m->n_in * sizeof(float));
+    b->floats = floats ? floats : b->floats;
+    uint8_t *smaller = realloc(b->smaller, n_rows * to);
+    b->smaller = smaller ? smaller : b->smaller;
+    if (!floats || !smaller) {
+        error_set(b->err, STATUS_NO_MEMORY, "no memory to make weights smaller");
+        return NULL;
+    }
+    for (uint32_t i = 0; i < n_rows; i++) {
+        tensor_decode(type, b->piece + i * from, floats, m->n_in);
+        tensor_encode(tensor_types[m->type], floats, smaller + i * to, m->n_in);
+    }
+    return smaller;
+}
+
+/* Reads and packs rows stored as `type`; `n_channels` is 0, or the channels of a convolution of
+ * width 3. */
+static void read_matrix(struct binder *b, const char *name, const struct matrix *m,
+                        enum tensor_type type, uint32_t n_channels)
+{
+    enum weight_type stored = weight_types[type];
+    size_t row_bytes = weight_row_bytes(stored, m->n_in);
     if (!reserve_piece(b, row_bytes))
         return;
     uint32_t n = (uint32_t)MAX((b->piece_bytes - row_bytes) / row_bytes, (size_t)1);
@@ -102,7 +132,10 @@ static void read_matrix(struct binder *b, const char *name, const struct matrix 
         for (uint32_t i = 0; n_channels && i < here; i++)
             taps_first(b->piece + i * row_bytes, b->piece + b->piece_bytes - row_bytes, n_channels,
                        row_bytes / m->n_in);
-        matrix_pack(m, row, here, m->type, b->piece);
+        const void *rows = stored == m->type ? b->piece : make_smaller(b, m, type, here);
+        if (!rows)
+            return;
+        matrix_pack(m, row, here, m->type, rows);
     }
 }
 
@@ -125,10 +158,14 @@ static void bind_matrix(struct binder *b, const char *name, uint32_t n_out, uint
                   "tensor %s cannot be q4_0, only the decoder's can: convert it to q8_0", name);
         return;
     }
+    bool smaller = b->keep != CPU_WEIGHTS_AS_STORED && !weight_is_integer(type) && !n_channels &&
+                   n_in % Q8_BLOCK == 0;
+    if (smaller)
+        type = b->keep == CPU_WEIGHTS_Q4_0 && b->four_bits ? WEIGHT_Q4_0 : WEIGHT_Q8_0;
     *out = (struct matrix){.type = type, .n_out = n_out, .n_in = n_in};
     out->data = carve_take(&b->carve, matrix_bytes(type, n_out, n_in));
     if (out->data)
-        read_matrix(b, name, out, n_channels);
+        read_matrix(b, name, out, info.type, n_channels);
 }
 
 /* prefix "decoder.blk.3.attn_q" gives .weight and, unless absent by design, .bias. */
@@ -235,11 +272,12 @@ static void bind_all(struct binder *b, const struct model_description *d, struct
     bind_decoder(b, d, w, w->layers + d->encoder.n_layers);
 }
 
-enum status weights_load(struct weights *weights, const struct model *model, struct error *err)
+enum status weights_load(struct weights *weights, const struct model *model,
+                         enum cpu_weights keep, struct error *err)
 {
     const struct model_description *d = model_describe(model);
     struct error first = {.code = STATUS_OK};
-    struct binder b = {.model = model, .err = &first};
+    struct binder b = {.model = model, .keep = keep, .err = &first};
     memset(weights, 0, sizeof(*weights));
     weights->layers = calloc(d->encoder.n_layers + d->decoder.n_layers, sizeof(*weights->layers));
     if (!weights->layers)
@@ -258,6 +296,8 @@ enum status weights_load(struct weights *weights, const struct model *model, str
     if (!failed(&b))
         bind_all(&b, d, weights);
     free(b.piece);
+    free(b.floats);
+    free(b.smaller);
     if (!failed(&b))
         return STATUS_OK;
     weights_release(weights);
