@@ -86,7 +86,7 @@ BEGIN {
     n_banned = split("strcpy strcat sprintf vsprintf gets atoi atol atoll atof rand srand strtok alloca", banned, " ")
     n_enders = split("exit _exit quick_exit abort", enders, " ")
     home["grpc/"] = " rpc "; home["protobuf-c"] = " wire "; home["pb-c.h"] = " wire "
-    home["sndfile.h"] = " audio "; home["samplerate.h"] = " audio "; home["cblas.h"] = " backend kernels "
+    home["sndfile.h"] = " audio "; home["samplerate.h"] = " audio "; home["mpg123.h"] = " audio "; home["cblas.h"] = " backend kernels "
     home["openblas"] = " backend kernels "; home["cJSON.h"] = " output model "; home["cmocka.h"] = " "
     home["utf8proc.h"] = " output text "; home["zmq.h"] = " bus "
     prefix_home["grpc_"] = " rpc "; prefix_home["gpr_"] = " rpc "; prefix_home["protobuf_c_"] = " wire "

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <mpg123.h>
 #include <samplerate.h>
 #include <sndfile.h>
 #include <stdio.h>
@@ -60,6 +61,22 @@ static uint64_t samples_of_frames(uint64_t n, uint32_t rate)
     uint64_t whole = n / rate * AUDIO_RATE;
     uint64_t rest = (n % rate * AUDIO_RATE + rate / 2) / rate;
     return n > 0 ? MAX(whole + rest, 1) : 0;
+}
+
+/* ---- libmpg123 ---- */
+
+/* libsndfile decodes MP3 with a handle of libmpg123, which writes notes and errors of its own to
+ * stderr, and libsndfile has no way to turn that off. The program's definition of a function stands
+ * before the library's: this is libmpg123's own mpg123_new (mpg123_parnew without parameters), made
+ * quiet. What is wrong with a file comes back as an error code all the same. */
+mpg123_handle *mpg123_new(const char *decoder, int *error)
+{
+    mpg123_pars *parameters = mpg123_new_pars(error);
+    mpg123_handle *handle = NULL;
+    if (parameters && mpg123_par(parameters, MPG123_ADD_FLAGS, MPG123_QUIET, 0.0) == MPG123_OK)
+        handle = mpg123_parnew(parameters, decoder, error);
+    mpg123_delete_pars(parameters);
+    return handle;
 }
 
 /* ---- decoding ---- */

@@ -82,6 +82,37 @@ static bool ogg_cut(const struct audio_probe *probe)
     return true;
 }
 
+/* Bytes of the layer III frame that begins with `head`, by ISO 11172-3 and 13818-3; 0: that is no
+ * such header (or one of free format, which does not tell). */
+static uint64_t mp3_frame_size(const uint8_t *head)
+{
+    static const uint16_t kbits[2][16] = {
+        { 0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0 },
+        { 0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0 } };
+    static const uint16_t rates[4] = { 44100, 48000, 32000, 0 };
+    uint32_t version = head[1] >> 3 & 3; /* 0: 2.5, 2: 2, 3: 1 */
+    uint32_t rate = rates[head[2] >> 2 & 3] >> (version == 3 ? 0 : version == 2 ? 1 : 2);
+    uint32_t bits = kbits[version == 3][head[2] >> 4] * 1000u;
+    bool good = head[0] == 0xFF && (head[1] & 0xE0) == 0xE0 && version != 1 &&
+                (head[1] >> 1 & 3) == 1 && rate > 0 && bits > 0;
+    return good ? (version == 3 ? 144 : 72) * bits / rate + (head[2] >> 1 & 1) : 0;
+}
+
+/* From frame to frame: is the last one whole? What is no frame (a tag, a hole) ends the walk. */
+static bool mp3_frame_cut(const struct audio_probe *probe, uint64_t at)
+{
+    uint8_t head[4];
+    uint64_t size = 1;
+    while (size > 0 && at < probe->size) {
+        size_t n = read_at(probe, at, head, sizeof(head));
+        if (n < sizeof(head))
+            return n > 0 && head[0] == 0xFF;
+        size = mp3_frame_size(head);
+        at += size;
+    }
+    return at > probe->size;
+}
+
 /* `start`: the first frame, behind the ID3 tag. */
 static bool mp3_cut(const struct audio_probe *probe, uint64_t start)
 {
@@ -92,9 +123,10 @@ static bool mp3_cut(const struct audio_probe *probe, uint64_t start)
             continue;
         uint32_t flags = big32(frame + i + 4);
         const uint8_t *bytes = frame + i + (flags & XING_HAS_FRAMES ? 12 : 8);
-        return flags & XING_HAS_BYTES && start + big32(bytes) > probe->size;
+        if (flags & XING_HAS_BYTES)
+            return start + big32(bytes) > probe->size;
     }
-    return false;
+    return mp3_frame_cut(probe, start);
 }
 
 /* Bytes of an ID3v2 tag: a header of 10 and four times seven bits. */

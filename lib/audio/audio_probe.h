@@ -2,7 +2,8 @@
  *
  *     RIFF (WAV): the header promises more bytes than there are
  *     Ogg:        the last page does not carry the end-of-stream mark
- *     MP3:        the Xing header, where there is one, promises more bytes than there are
+ *     MP3:        the Xing header promises more bytes than there are, or, where there is none, the
+ *                 last frame is not whole
  *
  * Sizes that a streaming writer leaves open (2 GiB and more) promise nothing. Other formats are
  * compared by their frame counts while they are read.

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "audio/audio_file.h"
 
@@ -520,21 +521,96 @@ static void damage_in_the_middle_is_said(void **state)
     free(data);
 }
 
+/* Four seconds of a tone as MP3: the bytes, caller frees. */
+static uint8_t *mp3_new(size_t *size)
+{
+    struct tone tone = { .format = SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, .rate = 16000,
+                         .channels = 1, .hz = 300.0, .level = 0.3, .n_frames = 64000 };
+    write_tone(in_folder("whole.mp3"), &tone);
+    return read_bytes(in_folder("whole.mp3"), size);
+}
+
 static void truncated_mp3_yields_what_is_there(void **state)
 {
     (void)state;
     struct error err, warning;
-    struct tone tone = { .format = SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, .rate = 16000,
-                         .channels = 1, .hz = 300.0, .level = 0.3, .n_frames = 64000 };
-    write_tone(in_folder("whole.mp3"), &tone);
     size_t size;
-    uint8_t *data = read_bytes(in_folder("whole.mp3"), &size);
+    uint8_t *data = mp3_new(&size);
     write_bytes(in_folder("cut.mp3"), data, size / 2);
     int16_t *samples = NULL;
     size_t n = 0;
     assert_ok(audio_file_load(in_folder("cut.mp3"), 1 << 20, &samples, &n, &warning, &err), &err);
     assert_in_range(n, 25000, 36000);
     assert_non_null(strstr(warning.text, "truncated"));
+    free(samples);
+    free(data);
+}
+
+/* The warning of an MP3 file that is in memory. */
+static struct error mp3_warning(const uint8_t *data, size_t size)
+{
+    struct error err, warning = { .code = STATUS_OK };
+    struct audio_file *file;
+    int16_t samples[4096];
+    size_t n;
+    assert_ok(audio_file_open_memory(data, size, "x.mp3", &file, &err), &err);
+    do
+        assert_ok(audio_file_read(file, samples, ARRAY_LEN(samples), &n, &err), &err);
+    while (n > 0);
+    if (audio_file_warning(file))
+        error_set(&warning, STATUS_CORRUPT, "%s", audio_file_warning(file));
+    audio_file_free(file);
+    return warning;
+}
+
+/* Without the encoder's header frame only the last frame tells. */
+static void truncated_mp3_without_a_size_is_noticed(void **state)
+{
+    (void)state;
+    size_t size, frame = 0;
+    uint8_t *data = mp3_new(&size);
+    for (size_t i = 50; i + 4 < size && frame == 0; i++)
+        if (memcmp(data + i, data, 2) == 0 && (data[i + 2] & 0x0C) == (data[2] & 0x0C))
+            frame = i;
+    assert_in_range(frame, 50, 2000);
+    uint8_t *frames = data + frame;         /* the first frame is the header of the encoder */
+    size -= frame;
+    assert_int_equal(mp3_warning(frames, size).code, STATUS_OK);
+    struct error warning = mp3_warning(frames, size - 20);
+    assert_non_null(strstr(warning.text, "truncated"));
+    uint8_t *tagged = calloc(1, size + 128);
+    assert_non_null(tagged);
+    memcpy(tagged, frames, size);
+    memcpy(tagged + size, "TAGtitle", 8);
+    assert_int_equal(mp3_warning(tagged, size + 128).code, STATUS_OK);
+    free(tagged);
+    free(data);
+}
+
+/* libmpg123 would. */
+static void damaged_mp3_says_nothing_on_stderr(void **state)
+{
+    (void)state;
+    struct error err, warning;
+    size_t size, n_said;
+    uint8_t *data = mp3_new(&size);
+    int16_t *samples = NULL;
+    size_t n = 0;
+    memset(data + size / 2, 0x5A, size / 4);
+    write_bytes(in_folder("damaged.mp3"), data, size);
+    int kept = dup(STDERR_FILENO);
+    FILE *said = fopen(in_folder("said"), "w+b");
+    assert_true(kept >= 0 && said != NULL);
+    assert_true(dup2(fileno(said), STDERR_FILENO) >= 0);
+    enum status status =
+        audio_file_load(in_folder("damaged.mp3"), 1 << 20, &samples, &n, &warning, &err);
+    assert_true(dup2(kept, STDERR_FILENO) >= 0);
+    close(kept);
+    fclose(said);
+    assert_ok(status, &err);
+    assert_non_null(strstr(warning.text, "damaged"));
+    free(read_bytes(in_folder("said"), &n_said));
+    assert_int_equal(n_said, 0);
     free(samples);
     free(data);
 }
@@ -586,6 +662,8 @@ int main(void)
         cmocka_unit_test(truncated_files_yield_what_is_there_and_a_warning),
         cmocka_unit_test(damage_in_the_middle_is_said),
         cmocka_unit_test(truncated_mp3_yields_what_is_there),
+        cmocka_unit_test(truncated_mp3_without_a_size_is_noticed),
+        cmocka_unit_test(damaged_mp3_says_nothing_on_stderr),
         cmocka_unit_test(descriptors_are_closed_on_every_path),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
