@@ -9,6 +9,7 @@
 #   make fuzz     build the fuzz entries with libFuzzer (clang)
 #   make test-speech   exactness over ../shared, where it exists
 #   make bench    side-by-side measurements (see bench/README.md)
+#   make study    every policy on the development speech (an hour; see bench/study.sh)
 #   make clean    remove build/
 #
 # Objects of each mode live in build/MODE; a change of flags rebuilds; dependencies are generated.
@@ -66,7 +67,7 @@ SUPPORT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help run test all build unit test-programs style models deps fuzz test-speech bench clean FORCE
+.PHONY: help run test all build unit test-programs style models deps fuzz test-speech bench study clean FORCE
 
 help:
 	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
@@ -152,6 +153,9 @@ test-speech: build models
 
 bench: build $(BENCHES:%=$(BIN)/%)
 	bench/run.sh $(BIN)
+
+study: build
+	bench/study.sh $(BIN)
 
 FUZZ_FLAGS := -fsanitize=fuzzer,address,undefined
 fuzz:
