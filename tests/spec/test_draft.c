@@ -119,6 +119,52 @@ static void a_walk_says_how_far_a_draft_still_agrees(void **state)
     assert_int_equal(walk.node, -1);
 }
 
+/* The tokens from the prefix down to a node, for comparing paths of two trees. */
+static uint32_t path_tokens(const struct spec_tree *tree, int32_t node, int32_t *token)
+{
+    uint8_t path[SPEC_NODES_MAX];
+    uint32_t n = spec_tree_path(tree, node, path);
+    for (uint32_t i = 0; i < n; i++)
+        token[i] = tree->node[path[i]].token;
+    return n;
+}
+
+static void the_rest_is_what_stands_behind_a_node_best_first(void **state)
+{
+    uint64_t seed = 4;
+    (void)state;
+    for (int round = 0; round < 2000; round++) {
+        struct spec_draft draft = make(1, 0, five, 0);
+        for (uint32_t i = 0; i < 40; i++) {
+            int32_t parent = (int32_t)(support_random(&seed) % (i + 1)) - 1;
+            draft.tree.node[draft.tree.n++] = (struct spec_node){
+                (int32_t)i, (int16_t)parent, support_uniform(&seed, 0.0f, 1.0f)};
+        }
+        int32_t from = (int32_t)(support_random(&seed) % 41) - 1;
+        struct spec_tree rest;
+        float survival[SPEC_NODES_MAX];
+        spec_draft_rest(&draft, from, &rest);
+        assert_true(spec_tree_valid(&rest, SPEC_NODES_MAX, VOCAB));
+        spec_tree_survival(&rest, survival);
+        uint32_t n_behind = 0;
+        for (int32_t i = 0; i < 40; i++) {
+            int32_t above = i;
+            while (above >= 0 && above != from)
+                above = draft.tree.node[above].parent;
+            n_behind += above == from && i != from;
+        }
+        assert_int_equal(rest.n, n_behind);
+        for (uint32_t i = 0; i < rest.n; i++) {
+            int32_t here[SPEC_NODES_MAX], whole[SPEC_NODES_MAX];
+            uint32_t n = path_tokens(&rest, (int32_t)i, here);
+            uint32_t n_whole = path_tokens(&draft.tree, rest.node[i].token, whole);
+            assert_int_equal(n_whole - n, from < 0 ? 0 : spec_tree_depth(&draft.tree, from));
+            assert_memory_equal(here, whole + (n_whole - n), n * sizeof(*here));
+            assert_true(i == 0 || survival[i] <= survival[i - 1] * 1.00001f);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -127,6 +173,7 @@ int main(void)
         cmocka_unit_test(a_delta_on_another_base_asks_for_the_whole),
         cmocka_unit_test(broken_nodes_leave_the_mailbox_as_it_was),
         cmocka_unit_test(a_walk_says_how_far_a_draft_still_agrees),
+        cmocka_unit_test(the_rest_is_what_stands_behind_a_node_best_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -316,6 +316,31 @@ static void lockstep_runs_only_fresh_trees(void **state)
     assert_int_equal(spec_turn(&scene.ask).action, SPEC_PLAIN);
 }
 
+static void turns_ask_for_a_draft_only_where_that_pays(void **state)
+{
+    (void)state;
+    struct ask_scene scene;
+    set_scene(&scene, SPEC_MODE_TURNS, 20);
+    assert_int_equal(spec_turn(&scene.ask).action, SPEC_WAIT); /* the first draft */
+    scene.ask.window_begun = true;
+    scene.ask.draft_due = true;
+    scene.ask.draft_tokens = 2.0f;
+    scene.ask.draft_wait_us = 1e6f;                         /* dear, for little */
+    assert_int_equal(spec_turn(&scene.ask).action, SPEC_VERIFY);
+    struct spec_tree nothing = {.n = 0};
+    scene.ask.tree = &nothing;
+    scene.ask.draft_wait_us = 100.0f;                       /* cheap, and nothing is at hand */
+    assert_int_equal(spec_turn(&scene.ask).action, SPEC_WAIT);
+    scene.ask.draft_due = false;                            /* the client has no more to say */
+    assert_int_equal(spec_turn(&scene.ask).action, SPEC_PLAIN);
+    scene.ask.draft_due = true;
+    scene.ask.draft_fresh = true;
+    assert_int_equal(spec_turn(&scene.ask).action, SPEC_PLAIN);
+    scene.ask.draft_fresh = false;
+    scene.ask.now_us = 600000;                              /* out of patience */
+    assert_int_equal(spec_turn(&scene.ask).action, SPEC_PLAIN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -326,6 +351,7 @@ int main(void)
         cmocka_unit_test(an_empty_balance_means_plain_steps),
         cmocka_unit_test(wait_draft_begins_with_the_whole_draft_and_never_waits_again),
         cmocka_unit_test(lockstep_runs_only_fresh_trees),
+        cmocka_unit_test(turns_ask_for_a_draft_only_where_that_pays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
