@@ -16,12 +16,14 @@
 
 #include "base/log.h"
 #include "base/standard_streams.h"
+#include "calibration_file.h"
 #include "config/exit_codes.h"
 #include "config/options.h"
 #include "config/version.h"
 #include "model/resolve.h"
 #include "output/summary.h"
 #include "run.h"
+#include "spec/calibration.h"
 #include "spec/policy.h"
 
 enum { FILES_MAX = 65536 };
@@ -253,6 +255,15 @@ static void on_damaged(void *context, const char *name, const char *what)
     output->summary->n_damaged++;
 }
 
+static void note_calibration(struct summary *summary, const struct spec_calibration *calibration)
+{
+    if (!calibration)
+        return;
+    summary->n_calibrated = calibration_tokens(calibration);
+    summary->rate_at_half = spec_calibration_rate(calibration, 0.5f);
+    summary->rate_at_nine = spec_calibration_rate(calibration, 0.9f);
+}
+
 static enum status run_all(struct engine *engine, const struct run_options *options,
                            struct display *display, struct output *output,
                            const char *const *files, struct error *err)
@@ -267,6 +278,8 @@ static enum status run_all(struct engine *engine, const struct run_options *opti
     for (uint32_t i = 0; rc == STATUS_OK && files[i]; i++)
         rc = strcmp(files[i], "-") == 0 ? run_live(run, STDIN_FILENO, &output->signal_number, err)
                                         : run_file(run, files[i], err);
+    if (rc == STATUS_OK)
+        note_calibration(output->summary, run_calibration(run));
     run_free(&run);
     return rc;
 }

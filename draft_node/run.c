@@ -7,6 +7,7 @@
 #include "audio/audio_check.h"
 #include "audio/audio_file.h"
 #include "base/log.h"
+#include "calibration_file.h"
 #include "run_int.h"
 #include "vocabulary.h"
 
@@ -552,7 +553,9 @@ enum status run_new(struct engine *engine, const struct run_options *options,
         .drain = on_drain,
         .context = run,
     };
-    spec_calibration_init(&run->calibration);
+    if (engine)
+        calibration_load(engine->description->name, options->client.rules.language,
+                         &run->calibration);
     run->options.client.drafter.calibration = &run->calibration;
     enum status rc = link_new(&options->link, &run->link, err);
     if (rc == STATUS_OK)
@@ -569,11 +572,19 @@ enum status run_new(struct engine *engine, const struct run_options *options,
     return STATUS_OK;
 }
 
+const struct spec_calibration *run_calibration(const struct run *run)
+{
+    return run->engine ? &run->calibration : NULL;
+}
+
 void run_free(struct run **run_ptr)
 {
     struct run *run = *run_ptr;
     if (!run)
         return;
+    if (run->engine && calibration_tokens(&run->calibration) > 0)
+        calibration_save(run->engine->description->name, run->options.client.rules.language,
+                         &run->calibration);
     for (uint32_t i = 0; i < WIRE_UTTERANCES_MAX; i++)
         if (run->jobs[i].used)
             transcript_release(&run->jobs[i].transcript);

@@ -40,6 +40,10 @@ MUST_CHECK enum status run_new(struct engine *engine, const struct run_options *
                                struct run **out, struct error *err);
 void run_free(struct run **run);
 
+/* What the draft's confidence is worth, as learned until now (and kept by run_free for the next
+ * run); NULL without drafts. Valid until run_free. */
+const struct spec_calibration *run_calibration(const struct run *run);
+
 /* Transcribes one audio file. STATUS_OK also when the file itself failed (sink.failed was told): a
  * failure here ends the run (no target within the deadline, output broken, wrong options). */
 MUST_CHECK enum status run_file(struct run *run, const char *path, struct error *err);

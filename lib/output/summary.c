@@ -70,6 +70,10 @@ static void write_counts(const struct summary *summary, FILE *out)
     count_line(out, "rounds", t->rounds, ratio((double)t->rounds, summary->n_files), "per file");
     count_line(out, "draft steps", t->draft_steps, ratio((double)t->draft_steps, (double)t->tokens),
                "per token");
+    if (summary->n_calibrated > 0)
+        fprintf(out, "  %-16s %9.0f   tokens: of those with confidence 0.5, %.2f are accepted, "
+                "with 0.9, %.2f\n", "calibration", summary->n_calibrated, summary->rate_at_half,
+                summary->rate_at_nine);
 }
 
 static void write_times(const struct summary *summary, FILE *out)

@@ -19,6 +19,8 @@ struct summary {
     uint32_t n_damaged;                 /* of n_files: only a part could be decoded */
     struct result_stats total;          /* sums over the files; targets: all that were used */
     bool drafted;                       /* false: --no-draft, the draft lines are left out */
+    double n_calibrated;                /* tokens that the calibration learned from; 0: no line */
+    double rate_at_half, rate_at_nine;  /* acceptance at a confidence of 0.5 and of 0.9 */
     bool one_machine;                   /* draft and target share a processor (a loopback target) */
     enum summary_same same;             /* --check */
     uint32_t n_checked, n_differing;    /* files compared, files that differ */

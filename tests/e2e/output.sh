@@ -72,6 +72,32 @@ why=; [ "$rc" = 0 ] || why="exit code $rc: $(cat err)"
 grep -q 'same as target alone.*yes' err || why="no verdict in the summary: $(cat err)"
 verdict "--check with --summary" "$why"
 
+# ---- what is learned from run to run ----
+
+# A cache of its own, with the models of the real one.
+mkdir -p private/specasr && ln -s "$cache"/whisper-*.gguf private/specasr/
+learned() { awk '!/^#/ {n += $2; lines++} END {print lines == 12 ? int(n) : "not 12 lines"}' private/specasr/calibration-*-en.tsv; }
+learn() { XDG_CACHE_HOME=$work/private client --target "$address" --timestamps --summary "$book"; }
+learn; first=$(learned); first_line=$(grep '  calibration ' err); book_text=$(cat out)
+learn; second=$(learned); second_line=$(grep '  calibration ' err); why=$(why_not_text "$book_text")
+[ "$first" -gt 0 ] 2>/dev/null && [ "$second" -gt "$first" ] 2>/dev/null || why="$why $first, then $second tokens"
+[[ $first_line =~ tokens ]] && [ "$first_line" != "$second_line" ] || why="$why '$first_line', then '$second_line'"
+[ "$(ls private/specasr | grep -c calibration)" = 1 ] || why="$why $(ls private/specasr)"
+verdict "calibration is kept from run to run" "$why"
+# What is not such a table counts for nothing: each of these would count for more than 300 tokens.
+table=$(awk 'BEGIN {FS = OFS = "\t"} !/^#/ {print $1, 300, 300}' private/specasr/calibration-*-en.tsv)
+for broken in 'no table' "$(tail -n 11 <<<"$table")" "$table"$'\nmore' "$(sed '3s/300$/nan/' <<<"$table")" \
+    "$(sed '3s/300$/301/' <<<"$table")" "$(sed '3s/^[0-9.]*/0.99/' <<<"$table")"; do
+    echo "$broken" | tee private/specasr/calibration-*-en.tsv >/dev/null
+    learn
+    why=$(why_not_text "$book_text"); [ "$(learned)" -lt 300 ] 2>/dev/null || why="$why $(learned) tokens"
+    verdict "calibration: broken in some way, begun anew" "$why"
+done
+echo "$table" | tee private/specasr/calibration-*-en.tsv >/dev/null
+learn
+why=; [ "$(learned)" -gt 3500 ] 2>/dev/null || why="$(learned) tokens"
+verdict "calibration: a whole table is taken" "$why"
+
 # ---- live PCM ----
 
 "$helpers/make_audio" "$cards/001.wav" a.raw 16000 1 && "$helpers/make_audio" "$good_file" b.raw 16000 1

@@ -66,6 +66,20 @@ static void totals_are_sums_and_rates(void **state)
     assert_has(&s, "total                 1.20 s  16.7x real time, both sides on this machine\n");
 }
 
+static void the_calibration_is_one_line_when_something_was_learned(void **state)
+{
+    (void)state;
+    struct summary s = two_files();
+    assert_lacks(&s, "calibration");
+    s.n_calibrated = 312.4;
+    s.rate_at_half = 0.625;
+    s.rate_at_nine = 0.94;
+    assert_has(&s, "calibration            312   tokens: of those with confidence 0.5, 0.62 are "
+                   "accepted, with 0.9, 0.94\n");
+    s.drafted = false;
+    assert_lacks(&s, "calibration");
+}
+
 static void two_machines_overlap_the_encoders(void **state)
 {
     (void)state;
@@ -119,6 +133,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(totals_are_sums_and_rates),
+        cmocka_unit_test(the_calibration_is_one_line_when_something_was_learned),
         cmocka_unit_test(two_machines_overlap_the_encoders),
         cmocka_unit_test(the_check_says_yes_or_no),
         cmocka_unit_test(without_drafts_there_are_no_draft_lines),
