@@ -7,7 +7,7 @@
 
 #include "base/queue.h"
 
-enum { INBOX_MAX = 4096, ROOM_BYTES = 8192, STALE_MAX = 64 };
+enum { INBOX_MAX = 2 * LINK_POSTED_MAX, ROOM_BYTES = 8192, STALE_MAX = 64 };
 
 struct link {
     struct link_options options;
@@ -289,7 +289,7 @@ bool link_post(struct link *link, const struct link_event *event)
 {
     const struct timespec pause = {.tv_nsec = 5000000};
     while (!atomic_load(&link->closing)) {
-        if (queue_count(link->inbox) < INBOX_MAX / 2 && push(link, event))
+        if (queue_count(link->inbox) < LINK_POSTED_MAX && push(link, event))
             return true;
         nanosleep(&pause, NULL);            /* audio is far ahead of the target */
     }

@@ -15,7 +15,11 @@
 #include "rpc/rpc.h"
 #include "wire/wire.h"
 
-enum { LINK_TARGETS_MAX = 8, LINK_ADDRESS_MAX = 272 };
+enum {
+    LINK_TARGETS_MAX = 8,
+    LINK_ADDRESS_MAX = 272,
+    LINK_POSTED_MAX = 2048                  /* events of link_post that wait to be taken */
+};
 
 struct link_options {
     uint32_t n_targets;

@@ -1,6 +1,7 @@
 #include "run.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,7 @@ enum {
     VOCABULARY_TRIES_MAX = 8,
     VOCABULARY_RETRY_US = 250000,           /* after the first failure, doubled with each */
     REASON_US = 300000,                     /* from a broken stream to the word why */
+    EVENTS_MAX = 256,                       /* taken in a turn */
     POLL_US = 20000,
     CHUNK = 8000                            /* samples read from a file at once */
 };
@@ -210,18 +212,32 @@ static bool is_final(enum status code)
            code == STATUS_DENIED;
 }
 
+/* Why the present target is not there, without naming it a second time. */
+static const char *reason(const struct run *run, const char *why)
+{
+    char named[LINK_ADDRESS_MAX + 16];
+    int n = snprintf(named, sizeof(named), "cannot reach %s: ", link_target(run->link));
+    return strncmp(why, named, (size_t)n) == 0 ? why + n : why;
+}
+
+/* Seconds until the run is given up, when no target comes back. */
+static double patience_s(const struct run *run)
+{
+    uint64_t since = run->down_since_us ? clock_us(&run->clock) - run->down_since_us : 0;
+    return run->options.deadline_s - (double)(run->down_us + since) / 1e6;
+}
+
 /* Says once per outage and target that the user has to wait, and how long. */
 static void tell(struct run *run, const char *what, const char *why)
 {
     uint32_t bit = 1u << link_target_number(run->link);
-    uint64_t since = run->down_since_us ? clock_us(&run->clock) - run->down_since_us : 0;
-    double left_s = run->options.deadline_s - (double)(run->down_us + since) / 1e6;
+    double left_s = patience_s(run);
     bool others = run->options.link.n_targets > 1;
     if (run->told & bit || left_s < 0.1)
         return;
     run->told |= bit;
-    log_line(LOG_WARN, "%s %s (%s): trying %s for %.0f s", what, link_target(run->link), why,
-             others ? "the other targets, and again," : "again", left_s);
+    log_line(LOG_WARN, "%s %s (%s): trying %s for %.0f s", what, link_target(run->link),
+             reason(run, why), others ? "the other targets, and again," : "again", left_s);
 }
 
 /* A target that refuses what is asked of it: the others may not. */
@@ -302,7 +318,7 @@ static enum status look_after_link(struct run *run, struct error *err)
         return error_set(err, STATUS_UNAVAILABLE,
                          "no target answered for %.0f s (%s: %s). Start target_node there, or name "
                          "another one with --target",
-                         down_s, link_target(run->link), run->last_error.text);
+                         down_s, link_target(run->link), reason(run, run->last_error.text));
     return STATUS_OK;
 }
 
@@ -386,6 +402,9 @@ static void show(struct run *run)
         append_text(vocabulary, view.decided, view.n_decided, decided, sizeof(decided));
         append_text(vocabulary, ids, view.n_drafted, drafted, sizeof(drafted));
     }
+    if (!run->opened && run->told)
+        snprintf(drafted, sizeof(drafted), " (waiting for %s, %.0f s left)",
+                 link_target(run->link), MAX(patience_s(run), 0.0));
     struct display_state state = {
         .label = job->name,
         .audio_done_s = run->audio_done_s,
@@ -402,12 +421,12 @@ static void show(struct run *run)
 
 static enum status take_events(struct run *run, int64_t wait_us, struct error *err)
 {
-    struct link_event event = link_next(run->link, wait_us);
     enum status rc = STATUS_OK;
-    while (event.kind != LINK_NOTHING && rc == STATUS_OK) {
+    for (uint32_t i = 0; i < EVENTS_MAX && rc == STATUS_OK; i++) {
+        struct link_event event = link_next(run->link, i == 0 ? wait_us : 0);
+        if (event.kind == LINK_NOTHING)
+            break;
         rc = take_event(run, &event, err);
-        if (rc == STATUS_OK)
-            event = link_next(run->link, 0);
     }
     return rc;
 }

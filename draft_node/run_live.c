@@ -7,6 +7,7 @@
  */
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,9 @@
 enum {
     READ_SAMPLES = 1600,                    /* 100 ms */
     PIECES_MAX = 1024,
-    HELD_MAX = 3600 * 16000,                /* an hour that no target took */
+    HELD_HIGH = 3600 * AUDIO_RATE,          /* an hour that no target took: stdin has to wait */
+    PIECES_HIGH = PIECES_MAX / 2,
+    HELD_MAX = HELD_HIGH + LINK_POSTED_MAX * READ_SAMPLES,
     LIVE_POLL_US = 20000,
     STOP_US = 10000000                      /* from a signal to the last text */
 };
@@ -37,6 +40,7 @@ struct live {
     int fd;
     pthread_t reader;
     int16_t *reading;                       /* the reader's, between read and post */
+    atomic_bool full;                       /* it waits: a pipe from a file is faster than speech */
     struct vad *vad;
     struct audio_buffer held;
     struct piece pieces[PIECES_MAX];        /* oldest first */
@@ -72,6 +76,13 @@ static void catch_signal(int number, struct sigaction *before)
 
 /* ---- reader thread ---- */
 
+static void wait_for_room(const struct live *live)
+{
+    const struct timespec pause = {.tv_nsec = 5000000};
+    while (atomic_load(&live->full))
+        nanosleep(&pause, NULL);            /* the thread may be cancelled here */
+}
+
 static void *read_input(void *argument)
 {
     struct live *live = argument;
@@ -79,6 +90,7 @@ static void *read_input(void *argument)
     struct link_event event;
     pcm_reader_init(&reader, live->fd);
     do {
+        wait_for_room(live);
         event = (struct link_event){.kind = LINK_AUDIO};
         live->reading = event.samples = malloc(READ_SAMPLES * sizeof(int16_t));
         enum status rc = event.samples ? pcm_reader_read(&reader, event.samples, READ_SAMPLES,
@@ -215,6 +227,8 @@ static enum status feed(struct live *live, struct error *err)
             return rc;
     } while (live->n_pieces > 0 && live->n_pieces < before);
     audio_buffer_drop(&live->held, MIN(first_unwritten(live), vad_settled(live->vad)));
+    atomic_store(&live->full, live->held.end - live->held.first >= HELD_HIGH ||
+                                  live->n_pieces >= PIECES_HIGH);
     return STATUS_OK;
 }
 

@@ -88,4 +88,15 @@ begin_live gone_too --deadline 1s
 kill -KILL "$target_pid"; wait "$target_pid" 2>/dev/null
 end_live 120
 verdict "target gone, no place in the folder: kept in TMPDIR" "$(why_not_kept elsewhere)"
+
+# ---- a pipe that is far ahead ----
+
+# More than an hour of speech comes at once, and no target: the pipe has to wait, the run does not fail for it.
+cat b.raw silence.raw >speech.raw
+folder=here; unset TMPDIR; rm -f here/*
+while cat speech.raw; do :; done 2>/dev/null | (cd here && timeout 60 "$bin/draft_node" --no-config --no-draft --target "$address" \
+    --deadline 4s - >../out 2>../err; echo $? >../code)
+why=; [ "$(cat code)" = 3 ] || why="exit code $(cat code)"
+tail -n 1 err | grep -Eq 'no target answered.*; [0-9.]+ s of audio without text are kept' || why="$why $(cat err)"
+verdict "a pipe that is far ahead waits" "$why"
 e2e_finish
