@@ -48,37 +48,46 @@ INLINE void prefetch_results(const float *y, size_t y_stride, int rows)
         __builtin_prefetch(y + (size_t)r * y_stride, 1);
 }
 
-/* 32 weights by `rows` rows of activations, n apart, whose offsets are n_blocks apart. */
-INLINE void dots_q8(const uint8_t *w, const int8_t *q, size_t n, const int32_t *offset,
-                    const int rows, ivec16 *dot)
+/* Rows of activations as a panel's products read them: rows are n apart, their offsets and scales
+ * n_blocks apart. */
+struct integer_rows {
+    const int8_t *q;
+    const float *scale;
+    const int32_t *offset;
+    size_t n, n_blocks;
+};
+
+/* 32 weights by block `block` of `rows` rows. */
+INLINE void dots_q8(const uint8_t *w, const struct integer_rows *x, size_t block, const int rows,
+                    ivec16 *dot)
 {
     for (int r = 0; r < rows; r++)
-        dot[r] = ivec_start(offset[(size_t)r * (n / Q8_BLOCK)]);
+        dot[r] = ivec_start(x->offset[(size_t)r * x->n_blocks + block]);
 #pragma GCC unroll 8
     for (size_t i = 0; i < Q8_BLOCK; i += 4) {
         q8vec four = q8_load((const int8_t *)w + i * PANEL);
         for (int r = 0; r < rows; r++)
-            dot[r] = ivec_dot4(dot[r], four, q + (size_t)r * n + i);
+            dot[r] = ivec_dot4(dot[r], four, x->q + (size_t)r * x->n + block * Q8_BLOCK + i);
     }
 }
 
-INLINE void dots_q4(const uint8_t *w, const int8_t *q, size_t n, const int32_t *offset,
-                    const int rows, ivec16 *dot)
+INLINE void dots_q4(const uint8_t *w, const struct integer_rows *x, size_t block, const int rows,
+                    ivec16 *dot)
 {
     q4sum sum[INTEGER_ROWS_MAX];
     for (int r = 0; r < rows; r++)
-        sum[r] = q4_start(offset[(size_t)r * (n / Q8_BLOCK)]);
+        sum[r] = q4_start(x->offset[(size_t)r * x->n_blocks + block]);
 #pragma GCC unroll 4
     for (size_t i = 0; i < Q8_BLOCK; i += 8) {
         q8vec low, high;
         q4_load(w + i / 2 * PANEL, &low, &high);
         for (int r = 0; r < rows; r++)
-            sum[r] = q4_dot4(sum[r], low, q + (size_t)r * n + i);
+            sum[r] = q4_dot4(sum[r], low, x->q + (size_t)r * x->n + block * Q8_BLOCK + i);
         for (int r = 0; r < rows; r++)
-            sum[r] = q4_dot4(sum[r], high, q + (size_t)r * n + i + 4);
+            sum[r] = q4_dot4(sum[r], high, x->q + (size_t)r * x->n + block * Q8_BLOCK + i + 4);
     }
     for (int r = 0; r < rows; r++)
-        dot[r] = q4_total(sum[r], offset[(size_t)r * (n / Q8_BLOCK)]);
+        dot[r] = q4_total(sum[r], x->offset[(size_t)r * x->n_blocks + block]);
 }
 
 /* One panel by `rows` rows of activations (type and rows are constants at each call) from row
@@ -86,11 +95,9 @@ INLINE void dots_q4(const uint8_t *w, const int8_t *q, size_t n, const int32_t *
 INLINE void integer_block(const struct linear *job, enum weight_type type, const uint8_t *panel,
                           const int rows, size_t first, struct look_ahead ahead, vec16 *sum)
 {
-    size_t n = job->w->n_in;
-    size_t n_blocks = n / Q8_BLOCK;
-    const int8_t *q = job->xq.q + first * n;
-    const float *scale = job->xq.scale + first * n_blocks;
-    const int32_t *offset = job->xq.offset + first * n_blocks;
+    size_t n = job->w->n_in, n_blocks = n / Q8_BLOCK;
+    const struct integer_rows x = {job->xq.q + first * n, job->xq.scale + first * n_blocks,
+                                   job->xq.offset + first * n_blocks, n, n_blocks};
     const void *behind = panel + n_blocks * block_bytes(type);
     const uint16_t *w_scale = behind;
     for (int r = 0; r < rows; r++)
@@ -101,21 +108,21 @@ INLINE void integer_block(const struct linear *job, enum weight_type type, const
         ivec16 dot[INTEGER_ROWS_MAX];
         const uint8_t *w = panel + block * block_bytes(type);
         if (type == WEIGHT_Q4_0)
-            dots_q4(w, q + block * Q8_BLOCK, n, offset + block, rows, dot);
+            dots_q4(w, &x, block, rows, dot);
         else
-            dots_q8(w, q + block * Q8_BLOCK, n, offset + block, rows, dot);
+            dots_q8(w, &x, block, rows, dot);
         vec16 d = vec_load_f16(w_scale + block * PANEL);
         for (int r = 0; r < rows; r++) {
-            vec16 both = vec_mul(d, vec_set1(scale[(size_t)r * n_blocks + block]));
+            vec16 both = vec_mul(d, vec_set1(x.scale[(size_t)r * n_blocks + block]));
             sum[r] = vec_fma(both, ivec_to_float(dot[r]), sum[r]);
         }
     }
 }
 
 /* Rows [first, first + rows) of one panel; y is the first of them. */
-INLINE void integer_rows(const struct linear *job, enum weight_type type, const uint8_t *panel,
-                         uint32_t rows, size_t first, struct look_ahead ahead, const float *bias,
-                         float *y, size_t y_stride)
+INLINE void integer_run(const struct linear *job, enum weight_type type, const uint8_t *panel,
+                        uint32_t rows, size_t first, struct look_ahead ahead, const float *bias,
+                        float *y, size_t y_stride)
 {
     vec16 sum[INTEGER_ROWS_MAX];
 #define INTEGER_CASE(r)                                       \
@@ -149,8 +156,8 @@ INLINE void linear_integer(const struct linear *job, enum weight_type type, uint
             uint32_t from, to;
             share_of(job->n_rows, block, n_blocks, &from, &to);
             struct look_ahead ahead = look_ahead(w, type, job->w->n_in, block, n_blocks);
-            integer_rows(job, type, w, to - from, from, ahead,
-                         bias ? bias + (size_t)i * PANEL : NULL, y + from * y_stride, y_stride);
+            integer_run(job, type, w, to - from, from, ahead,
+                        bias ? bias + (size_t)i * PANEL : NULL, y + from * y_stride, y_stride);
         }
     }
 }

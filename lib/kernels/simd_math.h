@@ -17,7 +17,8 @@ INLINE vec16 vec_horner(const float *poly, int n_terms, vec16 x)
     return sum;
 }
 
-INLINE vec16 vec_exp(vec16 x)
+/* For x that is surely not above EXP_HIGHEST. */
+INLINE vec16 vec_exp_not_above_0(vec16 x)
 {
     vec16 magic = vec_set1(EXP_MAGIC);
     vec16 shifted = vec_fma(x, vec_set1(LOG2_E), magic);
@@ -26,7 +27,12 @@ INLINE vec16 vec_exp(vec16 x)
     r = vec_fma(n, vec_set1(-LN2_LOW), r);
     vec16 e = vec_fma(vec_horner(exp_poly, EXP_TERMS, r), vec_mul(r, r), r);
     e = vec_add_exponent(vec_add(e, vec_set1(1.0f)), shifted);
-    e = vec_if_less(x, vec_set1(EXP_LOWEST), vec_zero(), e);
+    return vec_if_less(x, vec_set1(EXP_LOWEST), vec_zero(), e);
+}
+
+INLINE vec16 vec_exp(vec16 x)
+{
+    vec16 e = vec_exp_not_above_0(x);
     return vec_if_less(vec_set1(EXP_HIGHEST), x, vec_set1(INFINITY), e);
 }
 

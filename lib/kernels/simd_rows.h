@@ -9,8 +9,13 @@
 
 static float simd_max(const float *x, size_t n)
 {
-    vec16 best = vec_set1(-INFINITY);
+    vec16 best = vec_set1(-INFINITY), others = best;
     size_t i = 0;
+    for (; i + 64 <= n; i += 64) { /* two chains: one would wait for itself */
+        best = vec_max(best, vec_max(vec_load(x + i), vec_load(x + i + 16)));
+        others = vec_max(others, vec_max(vec_load(x + i + 32), vec_load(x + i + 48)));
+    }
+    best = vec_max(best, others);
     for (; i + 16 <= n; i += 16)
         best = vec_max(best, vec_load(x + i));
     if (i < n)
@@ -53,12 +58,12 @@ static void simd_softmax(float *x, size_t n)
     vec16 sum = vec_zero();
     size_t i = 0;
     for (; i + 16 <= n; i += 16) {
-        vec16 e = vec_exp(vec_sub(vec_load(x + i), shift));
+        vec16 e = vec_exp_not_above_0(vec_sub(vec_load(x + i), shift));
         sum = vec_add(sum, e);
         vec_store(x + i, e);
     }
     if (i < n) {
-        vec16 e = vec_exp(vec_sub(vec_load_part(x + i, n - i, -INFINITY), shift));
+        vec16 e = vec_exp_not_above_0(vec_sub(vec_load_part(x + i, n - i, -INFINITY), shift));
         sum = vec_add(sum, e);
         vec_store_part(x + i, e, n - i);
     }
@@ -113,11 +118,8 @@ static void simd_quantise(struct q8_rows to, const float *x, size_t n)
         bool empty = largest < Q8_TINY;
         vec16 factor = vec_set1(empty ? 0.0f : 127.0f / largest);
         int8_t *q = to.q + block * Q8_BLOCK;
-        vec_store_i8(q, vec_mul(low, factor));
-        vec_store_i8(q + 16, vec_mul(high, factor));
-        int32_t sum = 0;
-        for (size_t i = 0; i < 16; i++) /* in the pieces that were just stored */
-            sum += q[i] + q[16 + i];
+        int32_t sum = vec_store_i8(q, vec_mul(low, factor));
+        sum += vec_store_i8(q + 16, vec_mul(high, factor));
         to.scale[block] = empty ? 0.0f : largest / 127.0f;
         to.offset[block] = -128 * sum;
     }

@@ -10,7 +10,7 @@
  *   vec_max (no NaN; either zero) vec_abs vec_copysign(size, sign) vec_if_less(a, b, yes, no)
  *   vec_add_exponent(x, n)     adds the low 9 bits of the bits of n to the exponent field of x
  *   vec_sum vec_largest        all lanes, the sum in the fixed tree (8, 4, 2, 1)
- *   vec_store_i8               rounds to nearest even, to int8, within -127..127
+ *   vec_store_i8               rounds to nearest even, to int8, within -127..127; the sum of the 16
  * and for q8_0 the types ivec16 (int32 lanes) and q8vec (16 outputs by 4 weights):
  *   q8_load ivec_start ivec_dot4 ivec_to_float; ivec_start takes the block's offset (-128 * sum
  *   of q), which only sets with unsigned weights use.

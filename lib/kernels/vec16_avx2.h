@@ -111,13 +111,22 @@ VEC_FN float vec_largest(vec16 x)
     return _mm_cvtss_f32(_mm_max_ss(m2, _mm_movehdup_ps(m2)));
 }
 
-VEC_FN void vec_store_i8(int8_t *y, vec16 x)
+/* Sums eight bytes at a time, made unsigned by 128 each. */
+VEC_FN int32_t sum_i8(__m128i q)
+{
+    __m128i sums = _mm_sad_epu8(_mm_xor_si128(q, _mm_set1_epi8((char)0x80)), _mm_setzero_si128());
+    return _mm_cvtsi128_si32(sums) + _mm_extract_epi16(sums, 4) - 16 * 128;
+}
+
+VEC_FN int32_t vec_store_i8(int8_t *y, vec16 x)
 {
     __m256i pairs = _mm256_packs_epi32(_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b));
     pairs = _mm256_permute4x64_epi64(pairs, 0xD8); /* packs works in halves: a0 b0 a1 b1 */
     __m128i low = _mm256_castsi256_si128(pairs);
     __m128i high = _mm256_extracti128_si256(pairs, 1);
-    _mm_storeu_si128((__m128i *)(void *)y, _mm_packs_epi16(low, high));
+    __m128i q = _mm_packs_epi16(low, high);
+    _mm_storeu_si128((__m128i *)(void *)y, q);
+    return sum_i8(q);
 }
 
 VEC_FN q8vec q8_load(const int8_t *w)

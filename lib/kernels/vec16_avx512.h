@@ -63,11 +63,20 @@ VEC_FN float vec_sum(vec16 x)
     return _mm_cvtss_f32(_mm_add_ss(s2, _mm_movehdup_ps(s2)));
 }
 
+/* Sums eight bytes at a time, made unsigned by 128 each. */
+VEC_FN int32_t sum_i8(__m128i q)
+{
+    __m128i sums = _mm_sad_epu8(_mm_xor_si128(q, _mm_set1_epi8((char)0x80)), _mm_setzero_si128());
+    return _mm_cvtsi128_si32(sums) + _mm_extract_epi16(sums, 4) - 16 * 128;
+}
+
 VEC_FN float vec_largest(vec16 x) { return _mm512_reduce_max_ps(x); }
 
-VEC_FN void vec_store_i8(int8_t *y, vec16 x)
+VEC_FN int32_t vec_store_i8(int8_t *y, vec16 x)
 {
-    _mm_storeu_si128((__m128i *)(void *)y, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x)));
+    __m128i q = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x));
+    _mm_storeu_si128((__m128i *)(void *)y, q);
+    return sum_i8(q);
 }
 
 VEC_FN q8vec q8_load(const int8_t *w)

@@ -120,13 +120,15 @@ VEC_FN float vec_largest(vec16 x)
     return vmaxvq_f32(vmaxq_f32(vmaxq_f32(x.v[0], x.v[1]), vmaxq_f32(x.v[2], x.v[3])));
 }
 
-VEC_FN void vec_store_i8(int8_t *y, vec16 x)
+VEC_FN int32_t vec_store_i8(int8_t *y, vec16 x)
 {
     int16x4_t part[4];
     VEC_EACH(i)
     part[i] = vmovn_s32(vcvtnq_s32_f32(x.v[i]));
     int8x8_t low = vmovn_s16(vcombine_s16(part[0], part[1]));
-    vst1q_s8(y, vcombine_s8(low, vmovn_s16(vcombine_s16(part[2], part[3]))));
+    int8x16_t q = vcombine_s8(low, vmovn_s16(vcombine_s16(part[2], part[3])));
+    vst1q_s8(y, q);
+    return vaddlvq_s8(q);
 }
 
 VEC_FN q8vec q8_load(const int8_t *w)
