@@ -18,7 +18,7 @@ struct link {
     uint32_t refused;                       /* bit i: target i is never called again */
     uint32_t generation;                    /* of the call */
     const char *address;
-    atomic_bool closing;
+    atomic_bool posts_ended;
 };
 
 /* What a call's callbacks know; freed with the last of them. */
@@ -28,7 +28,7 @@ struct line {
     bool answered;
 };
 
-static void release_event(struct link_event *event)
+void link_release_event(struct link_event *event)
 {
     if (event->kind == LINK_FRAME)
         wire_frame_release(&event->frame);
@@ -164,10 +164,9 @@ void link_free(struct link **link_ptr)
     void *item;
     if (!link)
         return;
-    atomic_store(&link->closing, true);
     link_disconnect(link);
     while (queue_pop(link->inbox, 0, &item) == QUEUE_OK) {
-        release_event(item);
+        link_release_event(item);
         free(item);
     }
     queue_free(&link->inbox);
@@ -279,7 +278,7 @@ struct link_event link_next(struct link *link, int64_t timeout_us)
         bool live = event.kind == LINK_AUDIO || event.kind == LINK_AUDIO_FAILED;
         if (live || event.generation == link->generation)
             return event;
-        release_event(&event);
+        link_release_event(&event);
         event = (struct link_event){.kind = LINK_NOTHING};
     }
     return event;
@@ -288,10 +287,15 @@ struct link_event link_next(struct link *link, int64_t timeout_us)
 bool link_post(struct link *link, const struct link_event *event)
 {
     const struct timespec pause = {.tv_nsec = 5000000};
-    while (!atomic_load(&link->closing)) {
+    while (!atomic_load(&link->posts_ended)) {
         if (queue_count(link->inbox) < LINK_POSTED_MAX && push(link, event))
             return true;
         nanosleep(&pause, NULL);            /* audio is far ahead of the target */
     }
     return false;
+}
+
+void link_end_posts(struct link *link)
+{
+    atomic_store(&link->posts_ended, true);
 }

@@ -82,7 +82,11 @@ void link_ask_vocabulary(struct link *link, uint64_t hash);
 struct link_event link_next(struct link *link, int64_t timeout_us);
 
 /* From another thread of this process (the reader of live audio). Takes the event's pointers; waits
- * while the inbox is full; false when the link is being freed. */
+ * while LINK_POSTED_MAX wait; false (the pointers stay the caller's): link_end_posts was called. */
 bool link_post(struct link *link, const struct link_event *event);
+void link_end_posts(struct link *link);
+
+/* Frees what an event that nobody takes points to. */
+void link_release_event(struct link_event *event);
 
 #endif

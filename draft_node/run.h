@@ -51,7 +51,8 @@ MUST_CHECK enum status run_file(struct run *run, const char *path, struct error 
 /* Transcribes raw s16le 16 kHz mono PCM from a descriptor until its end, an utterance at a time.
  * SIGINT and SIGTERM (unless ignored) end the input: what was said so far is still transcribed, for
  * at most 10 s, and *signal_number tells which it was (0: none); a second one ends the process.
- * When it fails, the audio without a final text is kept in a WAV file and the error names it. */
+ * When it fails, the audio without a final text is kept in a WAV file and the error names it. The
+ * last input of a run. */
 MUST_CHECK enum status run_live(struct run *run, int fd, int *signal_number, struct error *err);
 
 #endif

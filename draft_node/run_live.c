@@ -11,7 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "audio/audio_file.h"
 #include "audio/pcm_reader.h"
@@ -39,7 +41,8 @@ struct live {
     struct run *run;
     int fd;
     pthread_t reader;
-    int16_t *reading;                       /* the reader's, between read and post */
+    int stop_fd;                            /* readable: the reader ends the input */
+    atomic_bool stopping;                   /* the same */
     atomic_bool full;                       /* it waits: a pipe from a file is faster than speech */
     struct vad *vad;
     struct audio_buffer held;
@@ -79,8 +82,8 @@ static void catch_signal(int number, struct sigaction *before)
 static void wait_for_room(const struct live *live)
 {
     const struct timespec pause = {.tv_nsec = 5000000};
-    while (atomic_load(&live->full))
-        nanosleep(&pause, NULL);            /* the thread may be cancelled here */
+    while (atomic_load(&live->full) && !atomic_load(&live->stopping))
+        nanosleep(&pause, NULL);
 }
 
 static void *read_input(void *argument)
@@ -88,24 +91,32 @@ static void *read_input(void *argument)
     struct live *live = argument;
     struct pcm_reader reader;
     struct link_event event;
+    bool posted;
     pcm_reader_init(&reader, live->fd);
+    pcm_reader_stop_by(&reader, live->stop_fd);
     do {
         wait_for_room(live);
         event = (struct link_event){.kind = LINK_AUDIO};
-        live->reading = event.samples = malloc(READ_SAMPLES * sizeof(int16_t));
+        event.samples = malloc(READ_SAMPLES * sizeof(int16_t));
         enum status rc = event.samples ? pcm_reader_read(&reader, event.samples, READ_SAMPLES,
                                                          &event.n_samples, &event.error)
                                        : error_set(&event.error, STATUS_NO_MEMORY, "out of memory");
         if (rc != STATUS_OK)
             event.kind = LINK_AUDIO_FAILED;
-        if (!link_post(live->run->link, &event))
-            return NULL;
-        live->reading = NULL;               /* no place to be cancelled since it was posted */
-    } while (event.kind == LINK_AUDIO && event.n_samples > 0);
-    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL); /* not while it holds the log */
+        posted = link_post(live->run->link, &event);
+        if (!posted)
+            free(event.samples);
+    } while (posted && event.kind == LINK_AUDIO && event.n_samples > 0);
     if (pcm_reader_odd_byte(&reader))
         log_line(LOG_WARN, "the input ended within a sample: is it 16-bit little-endian PCM?");
     return NULL;
+}
+
+/* It gives what has come by now, and then the end. */
+static void stop_reader(struct live *live)
+{
+    atomic_store(&live->stopping, true);
+    (void)eventfd_write(live->stop_fd, 1);
 }
 
 /* ---- pieces ---- */
@@ -282,7 +293,8 @@ static enum status heed_signal(struct live *live, struct error *err)
     if (live->give_up_us == 0) {
         live->give_up_us = now + STOP_US;
         log_line(LOG_INFO, "finishing what was said; a second signal ends at once");
-        return live->ended ? STATUS_OK : segment_end(live, err);
+        stop_reader(live);
+        return STATUS_OK;
     }
     if (now < live->give_up_us)
         return STATUS_OK;
@@ -313,11 +325,34 @@ static enum status start(struct live *live, struct error *err)
     struct vad_options options = vad_options_default();
     audio_buffer_init(&live->held, 0);
     enum status rc = vad_new(&options, &live->vad, err);
-    if (rc == STATUS_OK && pthread_create(&live->reader, NULL, read_input, live) != 0) {
-        rc = error_set(err, STATUS_EXHAUSTED, "cannot start a thread");
-        vad_free(live->vad);
+    if (rc != STATUS_OK)
+        return rc;
+    live->stop_fd = eventfd(0, EFD_CLOEXEC);
+    if (live->stop_fd >= 0 && pthread_create(&live->reader, NULL, read_input, live) == 0)
+        return STATUS_OK;
+    if (live->stop_fd >= 0)
+        close(live->stop_fd);
+    vad_free(live->vad);
+    return error_set(err, STATUS_EXHAUSTED, "cannot start a thread");
+}
+
+/* Ends the reader; what it has read is taken. */
+static void finish_reader(struct live *live)
+{
+    struct run *run = live->run;
+    struct link_event event;
+    enum status rc = STATUS_OK;             /* out of memory: what was taken is kept */
+    stop_reader(live);
+    link_end_posts(run->link);
+    pthread_join(live->reader, NULL);
+    for (event = link_next(run->link, 0); event.kind != LINK_NOTHING;
+         event = link_next(run->link, 0)) {
+        if (event.kind == LINK_AUDIO && event.n_samples > 0 && rc == STATUS_OK)
+            rc = live_take(run, &event, NULL);
+        else
+            link_release_event(&event);
     }
-    return rc;
+    close(live->stop_fd);
 }
 
 enum status run_live(struct run *run, int fd, int *signal_number, struct error *err)
@@ -333,15 +368,13 @@ enum status run_live(struct run *run, int fd, int *signal_number, struct error *
     catch_signal(SIGTERM, &before_term);
     run->live = &live;
     rc = turn_until_done(&live, err);
+    finish_reader(&live);
     run->live = NULL;
-    pthread_cancel(live.reader);            /* it may be blocked in read */
-    pthread_join(live.reader, NULL);
     if (rc != STATUS_OK)
         keep_unsent(&live, err);
     (void)sigaction(SIGINT, &before_int, NULL);
     (void)sigaction(SIGTERM, &before_term, NULL);
     *signal_number = stop_signal;
-    free(live.reading);
     vad_free(live.vad);
     audio_buffer_release(&live.held);
     display_clear(run->display);

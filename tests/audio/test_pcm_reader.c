@@ -130,6 +130,60 @@ static void interruptions_and_non_blocking_input_are_waited_for(void **state)
     close(ends[1]);
 }
 
+/* What has come is given, then the end, although the pipe stays open: without the stop the last
+ * read would wait for ever. */
+static void a_stop_ends_the_input_behind_what_has_come(void **state)
+{
+    (void)state;
+    struct error err;
+    struct pcm_reader reader;
+    int stop[2];
+    int16_t samples[8];
+    size_t n = 0;
+    assert_int_equal(pipe(stop), 0);
+    pcm_reader_init(&reader, ends[0]);
+    pcm_reader_stop_by(&reader, stop[0]);
+    put("\x01\x00\x02\x00\x03", 5);
+    assert_ok(pcm_reader_read(&reader, samples, 1, &n, &err), &err);
+    assert_int_equal(n, 1);
+    assert_int_equal(write(stop[1], "", 1), 1);
+    assert_ok(pcm_reader_read(&reader, samples, 8, &n, &err), &err);
+    assert_int_equal(n, 1);
+    assert_int_equal(samples[0], 2);
+    assert_ok(pcm_reader_read(&reader, samples, 8, &n, &err), &err);
+    assert_int_equal(n, 0);
+    assert_false(pcm_reader_odd_byte(&reader)); /* the other half was still to come */
+    close(ends[1]);
+    close(stop[0]);
+    close(stop[1]);
+}
+
+/* A file, which can always be read. */
+static void behind_a_stop_an_endless_input_ends_too(void **state)
+{
+    (void)state;
+    struct error err;
+    struct pcm_reader reader;
+    int stop[2];
+    int16_t samples[1000];
+    size_t n, total = 0;
+    int zeros = open("/dev/zero", O_RDONLY);
+    assert_true(zeros >= 0);
+    assert_int_equal(pipe(stop), 0);
+    pcm_reader_init(&reader, zeros);
+    pcm_reader_stop_by(&reader, stop[0]);
+    assert_int_equal(write(stop[1], "", 1), 1);
+    do {
+        assert_ok(pcm_reader_read(&reader, samples, ARRAY_LEN(samples), &n, &err), &err);
+        total += n;
+    } while (n > 0 && total <= PCM_READER_LATE_MAX);
+    assert_int_equal(total, PCM_READER_LATE_MAX / 2);
+    close(zeros);
+    close(ends[1]);
+    close(stop[0]);
+    close(stop[1]);
+}
+
 static void a_refusal_of_the_system_is_an_error(void **state)
 {
     (void)state;
@@ -150,6 +204,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(samples_are_little_endian, make_pipes, close_pipes),
         cmocka_unit_test_setup_teardown(a_sample_may_come_in_two_pieces, make_pipes, close_pipes),
         cmocka_unit_test_setup_teardown(interruptions_and_non_blocking_input_are_waited_for,
+                                        make_pipes, close_pipes),
+        cmocka_unit_test_setup_teardown(a_stop_ends_the_input_behind_what_has_come,
+                                        make_pipes, close_pipes),
+        cmocka_unit_test_setup_teardown(behind_a_stop_an_endless_input_ends_too,
                                         make_pipes, close_pipes),
         cmocka_unit_test_setup_teardown(a_refusal_of_the_system_is_an_error, make_pipes,
                                         close_pipes),
