@@ -84,6 +84,7 @@ static void add_stats(struct result_stats *stats, const struct wire_window_stats
     stats->passes += window->passes;
     stats->rounds += window->rounds - (first ? 0 : 1);
     stats->rows += window->rows;
+    stats->resumed_differently += window->claims_differing;
     stats->target_encode_ms += (double)window->encode_us / 1000.0;
     stats->target_decode_ms += (double)window->decode_us / 1000.0;
 }

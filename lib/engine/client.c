@@ -209,6 +209,7 @@ void client_connected(struct client *client, struct client_sink sink)
         /* The new stream decides this window anew, draft and all. */
         u->n_decided = 0;
         u->attempt = 0;
+        u->draft_number = MAX(u->draft_number, 1u); /* the claim counts as draft 1 */
         u->draft_version = 0;
         u->draft_nodes = 0;
     }

@@ -44,6 +44,8 @@ struct utterance {
     struct spec_draft draft;                /* mailbox place; number 0: empty */
     struct spec_source newest, former;      /* of proposals: the draft, and what it replaced */
     uint32_t newest_prefix;
+    uint32_t n_claimed;                     /* what a resuming client saw decided in attempt 0 */
+    int32_t claimed[WIRE_TOKENS_MAX];
     bool draft_tried;                       /* the draft in the mailbox has been in a pass */
     bool waiting;                           /* a wait episode is under way */
     uint64_t waiting_since_us;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "engine/target_int.h"
 
 enum {
@@ -56,6 +57,10 @@ static void adopt_claim(struct target_session *session, struct utterance *u,
     if (chain.n == 0 || spec_tree_from_chain(&u->draft.tree, SPEC_NODES_MAX, chain) == 0 ||
         !spec_tree_valid(&u->draft.tree, SPEC_NODES_MAX, model->n_vocab))
         spec_draft_clear(&u->draft);
+    if (resume->attempt == 0) {
+        u->n_claimed = resume->n_decided;
+        memcpy(u->claimed, resume->decided, resume->n_decided * sizeof(int32_t));
+    }
 }
 
 enum status utterance_new(struct target_session *session, uint32_t id,
@@ -577,8 +582,24 @@ static float text_ratio(const char *text, size_t n)
     return window_compression_ratio(text + first, n - first);
 }
 
+/* A resumed client has shown these tokens: that they were others is told, never silent. */
+static void check_claim(struct utterance *u)
+{
+    const struct attempt *attempt = &u->attempt;
+    bool same = u->n_claimed <= attempt->n_decided &&
+                memcmp(u->claimed, attempt->decided, u->n_claimed * sizeof(int32_t)) == 0;
+    if (!same) {
+        u->stats.claims_differing++;
+        log_line(LOG_WARN, "utterance %u, window %u: the %u tokens that a resuming client claimed "
+                 "are not those of this target", u->id, u->window, u->n_claimed);
+    }
+    u->n_claimed = 0;
+}
+
 static void judge(struct target_session *session, struct utterance *u)
 {
+    if (u->n_attempts == 0 && u->n_claimed > 0)
+        check_claim(u);
     char text[WIRE_TEXT_MAX];
     const struct attempt *attempt = &u->attempt;
     size_t n = engine_text(session->target->engine, attempt->decided, attempt_n_text(attempt), text,

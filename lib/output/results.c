@@ -86,6 +86,7 @@ static bool add_stats(cJSON *object, const struct result_stats *stats)
         {"draft_decode_ms", rounded(stats->draft_decode_ms)},
         {"total_ms", rounded(stats->total_ms)},
         {"resumes", stats->resumes},
+        {"resumed_differently", stats->resumed_differently},
     };
     cJSON *all = cJSON_AddObjectToObject(object, "stats");
     bool good = all != NULL;

@@ -50,6 +50,7 @@ struct result_stats {
     double draft_encode_ms, draft_decode_ms;
     double total_ms;                    /* from the first byte read to the last text committed */
     uint32_t resumes;                   /* reconnects during the file */
+    uint32_t resumed_differently;       /* windows whose text had been shown otherwise before */
     uint32_t n_targets;
     char targets[RESULT_TARGETS_MAX][RESULT_ADDRESS_MAX];   /* addresses used, each once */
 };

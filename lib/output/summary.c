@@ -19,6 +19,7 @@ void summary_add(struct result_stats *total, const struct result_stats *stats)
     total->draft_decode_ms += stats->draft_decode_ms;
     total->total_ms += stats->total_ms;
     total->resumes += stats->resumes;
+    total->resumed_differently += stats->resumed_differently;
     for (uint32_t i = 0; i < stats->n_targets; i++)
         result_stats_add_target(total, stats->targets[i]);
 }

@@ -113,6 +113,7 @@ static void fill_stats(const struct wire_window_stats *stats, Specasr__V1__Windo
     m->decode_us = stats->decode_us;
     m->drafts_used = stats->drafts_used;
     m->drafts_dropped = stats->drafts_dropped;
+    m->claims_differing = stats->claims_differing;
 }
 
 static void fill_final(const struct wire_window_final *final, Specasr__V1__WindowFinal *m)
@@ -174,6 +175,7 @@ static void read_stats(const Specasr__V1__WindowStats *m, struct wire_window_sta
     stats->decode_us = m->decode_us;
     stats->drafts_used = m->drafts_used;
     stats->drafts_dropped = m->drafts_dropped;
+    stats->claims_differing = m->claims_differing;
 }
 
 static enum status read_segments(const Specasr__V1__WindowFinal *m, struct wire_window_final *final,

@@ -156,7 +156,7 @@ struct wire_window_stats {
     uint32_t tokens;                    /* sampled, the end token among them, over all attempts */
     uint32_t passes, rounds, rows;
     uint64_t encode_us, decode_us;
-    uint32_t drafts_used, drafts_dropped;
+    uint32_t drafts_used, drafts_dropped, claims_differing; /* claims: of resuming clients */
 };
 
 enum { WIRE_SEGMENTS_MAX = 128 };

@@ -115,7 +115,8 @@ static void json_has_the_promised_names(void **state)
         "\"draft_steps\":0,\"draft_rows\":0,"
         "\"branch_steps\":0,\"recycled\":0,\"target_encode_ms\":100.123,"
         "\"target_decode_ms\":0,\"draft_encode_ms\":0,\"draft_decode_ms\":0,"
-        "\"total_ms\":1234.5,\"resumes\":0,\"targets\":[\"127.0.0.1:7600\"]}}\n");
+        "\"total_ms\":1234.5,\"resumes\":0,"
+        "\"resumed_differently\":0,\"targets\":[\"127.0.0.1:7600\"]}}\n");
 }
 
 /* Any bytes as text: one line comes out, it parses, and good characters come back as they were. */

@@ -75,6 +75,7 @@ static void on_window(void *context, const struct wire_window_final *final)
     result->stats.decode_us += final->stats.decode_us;
     result->stats.drafts_used += final->stats.drafts_used;
     result->stats.drafts_dropped += final->stats.drafts_dropped;
+    result->stats.claims_differing += final->stats.claims_differing;
 }
 
 static void on_final(void *context, uint32_t utterance, const struct drafter_stats *stats)

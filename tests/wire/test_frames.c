@@ -205,6 +205,7 @@ static void random_window_final(uint64_t *seed, struct wire_window_final *final)
     final->stats.decode_us = support_random(seed);
     final->stats.drafts_used = any32(seed);
     final->stats.drafts_dropped = any32(seed);
+    final->stats.claims_differing = any32(seed);
 }
 
 static void random_small(uint64_t *seed, struct wire_frame *frame)
