@@ -158,7 +158,8 @@ static const struct option_program program = {
              "target verifies it in few passes. The text is the target's own, token for token.\n\n"
              "Files: WAV, FLAC, Ogg (Vorbis, Opus), MP3, any rate and channel count. `-` reads raw "
              "PCM from stdin (16 kHz, mono, 16-bit little-endian), cut into utterances by voice "
-             "activity.",
+             "activity. There the first Ctrl-C ends the input, and the second the program; when no "
+             "target is left, the audio without text is kept in specasr-unsent-TIME.wav.",
     .examples = "draft_node --target 127.0.0.1:7600 talk.flac meeting.mp3\n"
                 "draft_node -T a:7600,b:7600 --format srt --language auto film.mp3 > film.srt\n"
                 "ffmpeg -i mic -f s16le -ac 1 -ar 16000 - | draft_node -\n"
