@@ -58,12 +58,16 @@ why=; [ "$rc" = 0 ] || why="exit code $rc: $(cat err)"
 verdict "long audio, undisturbed" "$why"
 
 # Runs the client (interruptible, which bash denies to a background job) on the long audio in the background; waits
-# until the target has done a share of the work.
+# until the target, which logs at the level debug, has done a share of the work. An idle target measures its costs: only
+# what it uses behind the opening is work on the utterance.
+has_opened() { [ "$(grep -c 'session opened' "$1")" -gt "$2" ]; } # LOG BEFORE
 begin_long() { # SHARE_PERCENT PID TARGETS [MORE_FILES...]
-    local from; from=$(ticks_of "$2")
     local share=$1 pid=$2 targets=$3; shift 3
+    local from before; before=$(grep -c 'session opened' "${log_of[$pid]}")
     env --default-signal=INT "$bin/draft_node" --no-config --target "$targets" --format json "$long" "$@" >out 2>err &
     client_pid=$!
+    wait_for "$limit" has_opened "${log_of[$pid]}" "$before" || fail "begin_long" "no session: $(cat err)"
+    from=$(ticks_of "$pid")
     wait_for "$limit" has_used "$pid" $((from + work_ticks * share / 100)) || fail "begin_long" "the target does not work"
 }
 end_long() { # NAME CONDITION (on the JSON)
@@ -83,7 +87,7 @@ for share in 10 35 60; do
     begin_long $share "$target_pid" "127.0.0.1:$port"
     gone "$client_pid" && fail "killed at $share %" "the client ended before the target was killed: $(cat err)"
     kill -KILL "$target_pid"; wait "$target_pid" 2>/dev/null
-    start_target "again_$share" --model base --listen "127.0.0.1:$port" || exit 2
+    start_target "again_$share" --model base --log-level debug --listen "127.0.0.1:$port" || exit 2
     end_long "target killed at $share % and restarted: same text" "r[0]['stats']['resumes'] >= 1"
 done
 first_pid=$target_pid; first=$address
@@ -101,7 +105,7 @@ verdict "target killed for good" "$why"
 
 # ---- frozen, and another one takes over ----
 
-start_target frozen --model base || exit 2
+start_target frozen --model base --log-level debug || exit 2
 frozen_pid=$target_pid; frozen=$address
 start_target second --model base || exit 2
 second_pid=$target_pid; second=$address

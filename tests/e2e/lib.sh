@@ -70,13 +70,15 @@ has_used() { [ "$(ticks_of "$1")" -ge "$2" ]; } # PID TICKS
 
 # ---- targets ----
 
-# Starts a target in the background: sets target_pid and address; its log is $work/NAME.log. Default model: base.
+# Starts a target in the background: sets target_pid and address; its log is $work/NAME.log, also ${log_of[PID]}.
+# Default model: base.
+declare -A log_of
 start_target() { # NAME ARGUMENTS...
     local name=$1; shift
     local arguments=("$@")
     case " $* " in *" --listen "*) ;; *) arguments+=(--listen 127.0.0.1:0);; esac
     "$bin/target_node" --no-config "${arguments[@]}" 2>"$work/$name.log" >"$work/$name.out" &
-    target_pid=$!
+    target_pid=$!; log_of[$target_pid]=$work/$name.log
     if ! wait_for "$limit" listens_or_ended "$work/$name.log" "$target_pid" || gone "$target_pid"; then
         echo "$0: target $name did not start:" >&2; cat "$work/$name.log" >&2; return 1
     fi
