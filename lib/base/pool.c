@@ -30,6 +30,10 @@ enum {
     YIELD_AFTER_US = 20,  /* any waiting thread */
     PAUSES_PER_LOOK = 32, /* pauses between two looks at the clock */
     CACHE_LINE = 64,
+    LOST_US = 300,        /* a wait that is longer than any imbalance of a step */
+    STRIKES = 4,          /* slow runs, less the good ones, before the caller works alone */
+    ALONE_US = 30000,     /* for the first time; doubled while it does not help */
+    ALONE_MAX_US = 480000,
 };
 
 struct worker {
@@ -48,6 +52,10 @@ struct pool {
     pool_fn fn;                       /* the run at hand: written before the word, read after it */
     void *context;
     bool ending;
+    uint32_t n_active;                /* threads of the run at hand */
+    uint32_t strikes;
+    uint64_t alone_us, alone_until_us;
+    _Atomic uint64_t lost_us;         /* waited for others in the run at hand, all threads */
     _Alignas(CACHE_LINE) _Atomic uint32_t word;
     _Atomic uint32_t sleepers;
     _Alignas(CACHE_LINE) _Atomic uint32_t n_done;
@@ -235,6 +243,7 @@ enum status pool_new(uint32_t n_threads, bool pin, struct pool **out, struct err
         return error_set(err, STATUS_NO_MEMORY, "no memory for a pool of %u threads", n_threads);
     memset(pool, 0, size);
     pool->n_threads = n_threads;
+    pool->alone_us = ALONE_US;
     plan_cpus(pool, pin);
     for (uint32_t i = 1; i < n_threads; i++) {
         int rc = start_worker(pool, i);
@@ -262,24 +271,64 @@ void pool_free(struct pool **pool)
 
 /* ---- work ---- */
 
+static void note_wait(struct pool *pool, const struct spin *spin)
+{
+    if (spin->waited_us > LOST_US)
+        atomic_fetch_add_explicit(&pool->lost_us, spin->waited_us, memory_order_relaxed);
+}
+
+/* After a run by all threads that took so long. */
+static void judge_run(struct pool *pool, uint64_t began_us, uint64_t now)
+{
+    uint64_t lost = atomic_load_explicit(&pool->lost_us, memory_order_relaxed);
+    if (3 * lost < (now - began_us) * (pool->n_threads - 1)) {
+        pool->strikes -= pool->strikes > 0;
+        pool->alone_us = pool->strikes > 0 ? pool->alone_us : ALONE_US;
+        return;
+    }
+    if (++pool->strikes < STRIKES)
+        return;
+    pool->strikes = STRIKES - 1;        /* one more slow run is enough next time */
+    pool->alone_until_us = now + pool->alone_us;
+    pool->alone_us = pool->alone_us < ALONE_MAX_US ? 2 * pool->alone_us : ALONE_MAX_US;
+}
+
+static bool works_alone(const struct pool *pool, uint64_t now)
+{
+    return now < pool->alone_until_us;
+}
+
 void pool_run(struct pool *pool, pool_fn fn, void *context)
 {
-    bind_driver(pool);
     uint32_t n_workers = pool->n_threads - 1;
+    uint64_t began_us = now_us();
+    if (n_workers == 0 || works_alone(pool, began_us)) {
+        unbind_driver(pool);            /* to whatever processor is free */
+        pool->n_active = 1;
+        fn(context, 0, 1);
+        return;
+    }
+    bind_driver(pool);
+    pool->n_active = pool->n_threads;
     pool->fn = fn;
     pool->context = context;
+    atomic_store_explicit(&pool->lost_us, 0, memory_order_relaxed);
     atomic_store_explicit(&pool->n_done, 0, memory_order_relaxed);
-    if (n_workers > 0)
-        change_word(pool, atomic_load(&pool->word) + 2);
+    change_word(pool, atomic_load(&pool->word) + 2);
     fn(context, 0, pool->n_threads);
     struct spin spin = {.crowded = pool->crowded};
     while (atomic_load_explicit(&pool->n_done, memory_order_acquire) != n_workers)
         spin_once(&spin);
+    note_wait(pool, &spin);
+    if (pool->pinned)                   /* others are moved to a free processor by the system */
+        judge_run(pool, began_us, now_us());
 }
 
 void pool_barrier(struct pool *pool)
 {
     uint32_t phase = atomic_load_explicit(&pool->phase, memory_order_relaxed);
+    if (pool->n_active == 1)
+        return;
     if (atomic_fetch_add(&pool->n_arrived, 1) + 1 == pool->n_threads) {
         atomic_store_explicit(&pool->n_arrived, 0, memory_order_relaxed);
         atomic_store_explicit(&pool->phase, phase + 1, memory_order_release);
@@ -288,10 +337,13 @@ void pool_barrier(struct pool *pool)
     struct spin spin = {.crowded = pool->crowded};
     while (atomic_load_explicit(&pool->phase, memory_order_acquire) == phase)
         spin_once(&spin);
+    note_wait(pool, &spin);
 }
 
 void pool_hot(struct pool *pool)
 {
+    if (pool->n_threads == 1 || works_alone(pool, now_us()))
+        return;
     bind_driver(pool);
     change_word(pool, atomic_load(&pool->word) | 1);
 }

@@ -40,7 +40,9 @@ MUST_CHECK enum status pool_new(uint32_t n_threads, bool pin, struct pool **out,
 void pool_free(struct pool **pool);
 
 /* Runs fn(context, thread, n_threads) once on every thread and returns when all have returned;
- * what the functions wrote is then visible to the caller. Not nested. */
+ * what the functions wrote is then visible to the caller. Not nested. In a pool with pinned threads
+ * n_threads is 1 while their processors are used by others so much that they would only wait for
+ * each other. */
 void pool_run(struct pool *pool, pool_fn fn, void *context);
 
 /* Only inside a run, and by all threads of it: nobody returns before all have arrived. */
