@@ -527,6 +527,8 @@ static enum status receive_window_final(struct client *client,
                          final->window);
     if (client->events.window_final)
         client->events.window_final(client->events.context, final);
+    if (u->drafter && final->attempt == 0 && final->temperature <= 0.0f)
+        drafter_learn(u->drafter, final->tokens, final->n_tokens);
     return_drafter(client, u);
     u->window++;
     u->attempt = 0;

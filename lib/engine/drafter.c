@@ -236,7 +236,7 @@ static bool restarts(const struct drafter *drafter, uint32_t n_decided)
 }
 
 /* The part of the proposal that is decided now says what its confidences were worth. */
-static void learn(struct drafter *drafter, const int32_t *decided, uint32_t n_decided)
+void drafter_learn(struct drafter *drafter, const int32_t *decided, uint32_t n_decided)
 {
     const struct drafter_proposal *proposal = &drafter->proposal;
     uint32_t n_prefix = proposal->n_prefix;
@@ -334,7 +334,7 @@ enum status drafter_follow(struct drafter *drafter, const int32_t *decided, uint
 {
     if (drafter->phase == DRAFTER_IDLE || restarts(drafter, n_decided))
         return STATUS_OK;
-    learn(drafter, decided, n_decided);
+    drafter_learn(drafter, decided, n_decided);
     if (still_good(drafter, decided, n_decided))
         return STATUS_OK;
     SA_ASSERT(n_decided <= WIRE_TOKENS_MAX);

@@ -78,6 +78,9 @@ void drafter_stop(struct drafter *drafter);
 MUST_CHECK enum status drafter_follow(struct drafter *drafter, const int32_t *decided,
                                       uint32_t n_decided, struct error *err);
 
+/* The same tokens only teach the calibration: the window is over. */
+void drafter_learn(struct drafter *drafter, const int32_t *decided, uint32_t n_decided);
+
 /* One piece of work: an encoder slice or a decoder step. *worked: there was something to do. */
 MUST_CHECK enum status drafter_step(struct drafter *drafter, bool *worked, struct error *err);
 
