@@ -4,8 +4,8 @@
  *     forward_bench MODEL [--threads N] [--kernels SET] [--rows 1,8,64] [--repeat N] [--json]
  *
  * Rows are a chain on top of 64 kept tokens over a window of 30 s, each with a choice: what the
- * verification of a whole draft costs. The ceilings (ceilings.h) are measured first, with the same
- * threads. Then
+ * verification of a whole draft costs. The ceilings (ceilings.h) are measured before and after, with
+ * the same threads. Then
  *
  *     bound = max(bytes / bandwidth, float operations / FMA peak + integer operations / int8 peak)
  *
@@ -161,6 +161,20 @@ static enum status one_pass(struct bench *b, uint32_t n_rows, double ms[N_PARTS]
     return status;
 }
 
+/* The ceilings, or what was measured before where that was more: other programs may have been busy.
+ */
+static enum status look_up_ceilings(struct bench *b, struct error *err)
+{
+    struct ceilings now;
+    bool vnni = !strcmp(b->backend->info.kernels, "avx512");
+    if (!ceilings_measure(((struct cpu_backend *)b->backend)->pool, vnni, &now))
+        return error_set(err, STATUS_NO_MEMORY, "no memory to measure the machine");
+    b->ceilings.bytes_per_us = MAX(b->ceilings.bytes_per_us, now.bytes_per_us);
+    b->ceilings.flop_per_us = MAX(b->ceilings.flop_per_us, now.flop_per_us);
+    b->ceilings.int8_per_us = MAX(b->ceilings.int8_per_us, now.int8_per_us);
+    return STATUS_OK;
+}
+
 static enum status measure(struct bench *b, uint32_t repeats, struct error *err)
 {
     double ms[N_PARTS];
@@ -275,10 +289,8 @@ static enum status open_bench(struct bench *b, struct model *model, const struct
         status = error_set(err, STATUS_NO_MEMORY, "no memory");
     if (status != STATUS_OK)
         return status;
-    bool vnni = !strcmp(b->backend->info.kernels, "avx512");
-    if (!ceilings_measure(((struct cpu_backend *)b->backend)->pool, vnni, &b->ceilings))
-        return error_set(err, STATUS_NO_MEMORY, "no memory to measure the machine");
-    return prepare(b->backend, &b->sequence, err);
+    status = look_up_ceilings(b, err);
+    return status == STATUS_OK ? prepare(b->backend, &b->sequence, err) : status;
 }
 
 int main(int argc, char **argv)
@@ -298,6 +310,8 @@ int main(int argc, char **argv)
         status = open_bench(&b, model, &o, &err);
     if (status == STATUS_OK)
         status = measure(&b, o.repeats, &err);
+    if (status == STATUS_OK)
+        status = look_up_ceilings(&b, &err);
     if (status != STATUS_OK) {
         fprintf(stderr, "forward_bench: %s\n", err.text);
         return 1;
