@@ -4,8 +4,8 @@
  *     forward_bench MODEL [--threads N] [--kernels SET] [--rows 1,8,64] [--repeat N] [--json]
  *
  * Rows are a chain on top of 64 kept tokens over a window of 30 s, each with a choice: what the
- * verification of a whole draft costs. The ceilings (ceilings.h) are measured before and after, with
- * the same threads. Then
+ * verification of a whole draft costs. The ceilings (ceilings.h) are measured before and after,
+ * with the same threads. Then
  *
  *     bound = max(bytes / bandwidth, float operations / FMA peak + integer operations / int8 peak)
  *
