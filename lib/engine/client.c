@@ -21,6 +21,7 @@ struct client_utterance {
     uint64_t sent;                          /* next sample to send */
     bool end_sent;
     bool announced;                         /* the target has heard of it on this stream */
+    bool begun;                             /* the target decodes this window */
     uint32_t window, attempt;
     uint64_t start;                         /* first sample of the present window */
     uint32_t n_decided;
@@ -78,8 +79,9 @@ enum status client_new(struct engine *engine, const struct client_options *optio
     client->options.rules.use_drafts = options->rules.use_drafts && engine && policy->drafts;
     client->options.rules.verbatim = !policy->realign;
     client->events = *events;
+    client->options.drafter.turns = options->rules.lockstep;
     for (uint32_t i = 0; client->options.rules.use_drafts && i < DRAFTERS; i++) {
-        enum status rc = drafter_new(engine, &options->drafter, &client->drafters[i], err);
+        enum status rc = drafter_new(engine, &client->options.drafter, &client->drafters[i], err);
         if (rc != STATUS_OK) {
             client_free(&client);
             return rc;
@@ -138,14 +140,16 @@ static void return_drafter(struct client *client, struct client_utterance *u)
     u->drafter = NULL;
 }
 
-/* A draft begins when the window's audio is complete. */
+/* A draft begins when the window's audio is complete; in lockstep, when the target has encoded
+ * it. */
 static void begin_drafts(struct client *client)
 {
     for (uint32_t i = 0; i < client->n_utterances; i++) {
         struct client_utterance *u = client->utterances[i];
         uint64_t n = u->audio.end > u->start ? u->audio.end - u->start : 0;
         bool ready = n >= WINDOW_SAMPLES || (u->ended && n >= WINDOW_HOP);
-        if (!ready || u->drafter)
+        bool turn = u->begun || !client->options.rules.lockstep;
+        if (!ready || u->drafter || !turn)
             continue;
         lend_drafter(client, u);
         if (u->drafter)
@@ -205,6 +209,7 @@ void client_connected(struct client *client, struct client_sink sink)
         fill_resume(u, &resume[i]);
         u->sent = u->start;
         u->end_sent = false;
+        u->begun = false;
         u->announced = true;
         /* The new stream decides this window anew, draft and all. */
         u->n_decided = 0;
@@ -497,6 +502,7 @@ static enum status receive_decided(struct client *client, const struct wire_deci
         return error_set(err, STATUS_CORRUPT,
                          "the target decides window %u, attempt %u out of order", decided->window,
                          decided->attempt);
+    u->begun = true;
     if (decided->attempt > u->attempt) {
         u->attempt = decided->attempt;
         u->n_decided = 0;
@@ -530,6 +536,7 @@ static enum status receive_window_final(struct client *client,
     if (u->drafter && final->attempt == 0 && final->temperature <= 0.0f)
         drafter_learn(u->drafter, final->tokens, final->n_tokens);
     return_drafter(client, u);
+    u->begun = false;
     u->window++;
     u->attempt = 0;
     u->n_decided = 0;

@@ -146,7 +146,7 @@ static bool stops_early(const struct drafter *drafter)
     const struct spec_policy *policy = &drafter->options.policy;
     float confidence[WINDOW_TOKENS_MAX];
     uint32_t n = attempt->n_decided - drafter->n_forced;
-    if (policy->cap == 0)
+    if (policy->cap == 0 && !drafter->options.turns)
         return false;
     for (uint32_t i = 0; i < n; i++)
         confidence[i] = expf(attempt->logprob[drafter->n_forced + i]);

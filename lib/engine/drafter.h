@@ -29,6 +29,7 @@ struct drafter_options {
     char language[8];                       /* "en"; "auto": the draft model detects it */
     uint32_t silence_ms;                    /* behind the audio: the draft stops by itself */
     struct spec_policy policy;
+    bool turns;                             /* nothing overlaps: whole drafts stop early too */
     struct spec_calibration *calibration;   /* borrowed, learns; NULL: confidences as they are */
 };
 

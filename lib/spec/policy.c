@@ -26,7 +26,7 @@ static const struct {
       .theta = paper_theta,
       .recycle = true,
       .branches = BRANCHES}},
-    {"full", {.drafts = true, .recycle = true, .realign = true}},
+    {"full", {.drafts = true, .theta = -1.0f, .recycle = true, .realign = true}},
 };
 
 struct spec_policy spec_policy_default(void)

@@ -7,6 +7,7 @@
  *     asp+recycle[:T] 24 tokens           below T       yes
  *     sparse[:T]      24 tokens           below T       yes            yes
  *     full            the whole utterance               yes            second choices  realign
+ *                     (in turns with the target: as far as the price says)
  *
  * T is the threshold of the paper (SpecASR, arXiv 2507.18181), 0.3 unless given, or "auto": the
  * priced rule of stop.h on calibrated confidences. The text is the same under each of them.
@@ -21,7 +22,7 @@ enum { SPEC_POLICY_CAP = 24 };          /* the paper's */
 
 struct spec_policy {
     bool drafts;
-    uint32_t cap;                       /* target tokens of a draft; 0: the whole utterance */
+    uint32_t cap;                       /* tokens of a draft; 0: the whole utterance */
     float theta;                        /* stops behind a token less sure; 0: never; < 0: priced */
     bool recycle;
     uint32_t branches;                  /* side branches of a draft, at most */
