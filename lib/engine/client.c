@@ -79,7 +79,8 @@ enum status client_new(struct engine *engine, const struct client_options *optio
     client->options.rules.use_drafts = options->rules.use_drafts && engine && policy->drafts;
     client->options.rules.verbatim = !policy->realign;
     client->events = *events;
-    client->options.drafter.turns = options->rules.lockstep;
+    /* Free rows are counted as if this machine were another one: its prices do not stop a draft. */
+    client->options.drafter.turns = options->rules.lockstep && options->rules.row_price != 0.0f;
     for (uint32_t i = 0; client->options.rules.use_drafts && i < DRAFTERS; i++) {
         enum status rc = drafter_new(engine, &client->options.drafter, &client->drafters[i], err);
         if (rc != STATUS_OK) {

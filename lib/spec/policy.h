@@ -7,7 +7,7 @@
  *     asp+recycle[:T] 24 tokens           below T       yes
  *     sparse[:T]      24 tokens           below T       yes            yes
  *     full            the whole utterance               yes            second choices  realign
- *                     (in turns with the target: as far as the price says)
+ *                     (in turns, at a price: as far as that says)
  *
  * T is the threshold of the paper (SpecASR, arXiv 2507.18181), 0.3 unless given, or "auto": the
  * priced rule of stop.h on calibrated confidences. The text is the same under each of them.
