@@ -45,7 +45,7 @@ static void convert_teaches_and_refuses(void **state)
     assert_int_equal(run(text, support_format("%s --help", convert)), 0);
     assert_non_null(strstr(text, "Examples"));
     assert_int_equal(run(text, convert), 2);
-    assert_int_equal(run(text, support_format("%s a b --type q4_0", convert)), 2);
+    assert_int_equal(run(text, support_format("%s a b --type q5_0", convert)), 2);
     assert_non_null(strstr(text, "q8_0"));
     assert_int_equal(run(text, support_format("%s /no/such x.gguf", convert)), 1);
     assert_int_equal(strncmp(text, "convert: error: /no/such", 24), 0);
