@@ -320,6 +320,12 @@ static bool draft_due(const struct target_session *session, const struct utteran
     return delay > 0.0f && since != 0 && *at_us > now_us(session);
 }
 
+/* The client's own tree, or a pass that is to decide as much as it can. */
+static bool takes_all(const struct target_session *session)
+{
+    return session->ask.verbatim || session->mode == SPEC_MODE_WAIT_DRAFT;
+}
+
 /* One that crossed the tokens that it should have been behind is none of lockstep's. */
 static bool is_fresh(const struct target_session *session, const struct utterance *u)
 {
@@ -340,7 +346,7 @@ static struct spec_turn decide_turn(struct target_session *session, struct utter
         .n_fixed = MIN(attempt_pending(&u->attempt), (uint32_t)BACKEND_ROWS_MAX),
         .n_nodes_max = attempt_nodes_max(&u->attempt, room),
         .row_price = session->ask.row_price,
-        .survival_min = session->ask.verbatim ? 0.0f : survival_min,
+        .survival_min = takes_all(session) ? 0.0f : survival_min,
         .window_begun = u->attempt.n_decided > 0,
         .draft_fresh = is_fresh(session, u),
         .draft_complete = u->draft.complete,
