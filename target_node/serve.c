@@ -236,15 +236,16 @@ static uint64_t end_streams(struct serve *serve)
 {
     uint64_t now = clock_us(&serve->engine->clock), next = UINT64_MAX;
     for (struct connection *c = serve->connections; c; c = c->next) {
-        bool session = c->session != NULL;
-        atomic_store(&c->owed, session && target_session_busy(c->session));
-        if (session && target_session_dead(c->session))
+        atomic_store(&c->owed, c->session && target_session_busy(c->session));
+        if (!c->session)
+            continue;
+        uint64_t open_by_us = c->opened_us + OPEN_WITHIN_US;
+        if (target_session_dead(c->session))
             end_stream(c, STATUS_UNAVAILABLE, "the session ended");
-        else if (session && !target_session_ready(c->session) &&
-                 now >= c->opened_us + OPEN_WITHIN_US)
+        else if (!target_session_ready(c->session) && now >= open_by_us)
             end_stream(c, STATUS_TIMEOUT, "no Open frame came");
-        else if (session && !target_session_ready(c->session))
-            next = MIN(next, c->opened_us + OPEN_WITHIN_US);
+        else if (!target_session_ready(c->session))
+            next = MIN(next, open_by_us);
     }
     return next;
 }

@@ -51,19 +51,19 @@ void attempt_begin_detection(struct attempt *attempt, struct sequence *sequence,
     push_prompt(attempt, rules->model->special.start);
 }
 
-static uint32_t n_total(const struct attempt *attempt)
+uint32_t attempt_n_total(const struct attempt *attempt)
 {
     return attempt->n_prompt + attempt->n_decided;
 }
 
-static int32_t token_at(const struct attempt *attempt, uint32_t i)
+int32_t attempt_token(const struct attempt *attempt, uint32_t i)
 {
     return i < attempt->n_prompt ? attempt->prompt[i] : attempt->decided[i - attempt->n_prompt];
 }
 
 uint32_t attempt_pending(const struct attempt *attempt)
 {
-    return n_total(attempt) - sequence_kept(attempt->sequence);
+    return attempt_n_total(attempt) - sequence_kept(attempt->sequence);
 }
 
 uint32_t attempt_nodes_max(const struct attempt *attempt, uint32_t room)
@@ -145,7 +145,7 @@ uint32_t attempt_offer(struct attempt *attempt, const struct spec_tree *tree, st
     attempt->choosing = pending <= room;
     attempt->n_pending = MIN(pending, room);
     for (uint32_t i = 0; i < attempt->n_pending; i++) {
-        int32_t token = token_at(attempt, kept + i);
+        int32_t token = attempt_token(attempt, kept + i);
         int32_t parent = i == 0 ? -1 : (int32_t)pass->n - 1;
         struct backend_row *row = add_row(attempt, pass, token, parent);
         if (token == attempt->rules.model->special.start && kept + i < attempt->n_prompt)
@@ -230,7 +230,7 @@ void attempt_follow(struct attempt *attempt, const int32_t *decided, uint32_t n_
     bool end = n_decided > 0 && decided[n_decided - 1] == attempt->rules.model->special.end;
     attempt->ended = end || n_decided >= attempt->n_tokens_max;
     /* The last token stays pending: its row makes the next choice. */
-    uint32_t valid = MIN(attempt->n_prompt + common, n_total(attempt) - 1);
+    uint32_t valid = MIN(attempt->n_prompt + common, attempt_n_total(attempt) - 1);
     backend_keep(attempt->sequence, MIN(valid, sequence_kept(attempt->sequence)), NULL, 0);
 }
 

@@ -92,6 +92,10 @@ struct attempt_tokens {
 };
 void attempt_splice(struct attempt *attempt, const struct attempt_tokens *tokens);
 
+/* Prompt and decided tokens as one sequence: how many, and token i of them. */
+uint32_t attempt_n_total(const struct attempt *attempt);
+int32_t attempt_token(const struct attempt *attempt, uint32_t i);
+
 /* Decided tokens without the end token. */
 uint32_t attempt_n_text(const struct attempt *attempt);
 

@@ -284,10 +284,9 @@ static void keep_old(struct drafter *drafter)
 }
 
 /* Splices the old draft where it goes on behind the last token. */
-static void recycle(struct drafter *drafter)
+static void recycle(struct drafter *drafter, const struct spec_realign *how)
 {
-    struct spec_realign how = realign_for(drafter);
-    int32_t place = spec_recycle_place(&drafter->recycle, &how);
+    int32_t place = spec_recycle_place(&drafter->recycle, how);
     if (place < 0)
         return;
     uint32_t at = (uint32_t)place, n_before = drafter->attempt.n_decided;
@@ -325,7 +324,7 @@ static enum status draft_anew(struct drafter *drafter, struct error *err)
     struct spec_realign how = realign_for(drafter);
     spec_recycle_start(&drafter->recycle, &how, &drafter->old, drafter->attempt.decided,
                        drafter->n_forced);
-    recycle(drafter);
+    recycle(drafter, &how);
     return settle(drafter, err);
 }
 
@@ -415,7 +414,7 @@ static enum status decode_step(struct drafter *drafter, struct error *err)
         struct spec_realign how = realign_for(drafter);
         spec_recycle_follow(&drafter->recycle, &how,
                             drafter->attempt.decided[drafter->attempt.n_decided - 1]);
-        recycle(drafter);
+        recycle(drafter, &how);
     }
     return n_new > 0 ? settle(drafter, err) : STATUS_OK;
 }

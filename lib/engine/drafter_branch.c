@@ -18,16 +18,6 @@ struct second_pass {
     int32_t root_row[SPEC_BRANCHES_MAX];    /* the row that chooses behind the branch */
 };
 
-static uint32_t prompt_and(const struct attempt *attempt, uint32_t n_decided)
-{
-    return attempt->n_prompt + n_decided;
-}
-
-static int32_t token_at(const struct attempt *attempt, uint32_t i)
-{
-    return i < attempt->n_prompt ? attempt->prompt[i] : attempt->decided[i - attempt->n_prompt];
-}
-
 static int32_t add_row(struct drafter *drafter, int32_t token, int32_t parent)
 {
     struct pass *pass = &drafter->pass;
@@ -66,10 +56,10 @@ static enum status run(struct second_pass *second, uint32_t from, uint32_t to, s
     backend_keep(drafter->sequence, from, NULL, 0);
     for (uint32_t i = from; i < to; i++) {
         keep[i - from] = (uint8_t)(i - from);
-        add_row(drafter, token_at(attempt, i), (int32_t)(i - from) - 1);
+        add_row(drafter, attempt_token(attempt, i), (int32_t)(i - from) - 1);
     }
     for (uint32_t b = 0; b < drafter->n_branches; b++) {
-        uint32_t place = prompt_and(attempt, drafter->n_forced + drafter->branch[b].at);
+        uint32_t place = attempt->n_prompt + drafter->n_forced + drafter->branch[b].at;
         if (!second->over[b])
             offer_branch(second, b, (int32_t)place - 1 - (int32_t)from);
     }
@@ -115,9 +105,9 @@ enum status drafter_grow_branches(struct drafter *drafter, struct error *err)
     if (drafter->n_branches == 0)
         return STATUS_OK;
     uint32_t kept = sequence_kept(drafter->sequence);
-    uint32_t first = prompt_and(attempt, drafter->n_forced + drafter->branch[0].at);
+    uint32_t first = attempt->n_prompt + drafter->n_forced + drafter->branch[0].at;
     uint32_t from = MIN(first, kept);
-    uint32_t to = prompt_and(attempt, attempt->n_decided) - 1;
+    uint32_t to = attempt_n_total(attempt) - 1;
     uint32_t rows = to - from + drafter->n_branches * SPEC_BRANCH_LENGTH_MAX;
     for (bool any = rows <= BACKEND_ROWS_MAX; any;) {
         enum status rc = run(&second, from, to, err);

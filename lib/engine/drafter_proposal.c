@@ -73,22 +73,27 @@ static void add_seconds(struct drafter *drafter)
 
 /* ---- side branches ---- */
 
+/* Token i of what the model drafted behind the forced tokens. */
+static struct map_piece drafted_piece(const struct drafter *drafter, uint32_t i)
+{
+    uint32_t at = drafter->n_forced + i;
+    return (struct map_piece){.token = drafter->attempt.decided[at],
+                              .confidence = expf(drafter->attempt.logprob[at])};
+}
+
 /* The trunk up to the branch, the branch, and what follows it of the trunk, as draft pieces. */
 static uint32_t branch_pieces(const struct drafter *drafter, const struct spec_branch *branch,
                               struct map_piece *pieces)
 {
-    const struct attempt *attempt = &drafter->attempt;
-    uint32_t first = drafter->n_forced, n_trunk = attempt->n_decided - first;
+    uint32_t n_trunk = drafter->attempt.n_decided - drafter->n_forced;
     uint32_t n = 0;
-    for (uint32_t i = 0; i < branch->at; i++, n++)
-        pieces[n] = (struct map_piece){attempt->decided[first + i],
-                                       expf(attempt->logprob[first + i])};
+    for (uint32_t i = 0; i < branch->at; i++)
+        pieces[n++] = drafted_piece(drafter, i);
     for (uint32_t i = 0; i < branch->n; i++, n++)
         pieces[n] = (struct map_piece){branch->token[i], branch->confidence[i]};
     uint32_t from = branch->rejoins >= 0 ? (uint32_t)branch->rejoins : n_trunk;
-    for (uint32_t i = from; i < n_trunk && i < from + rejoined_max; i++, n++)
-        pieces[n] = (struct map_piece){attempt->decided[first + i],
-                                       expf(attempt->logprob[first + i])};
+    for (uint32_t i = from; i < n_trunk && i < from + rejoined_max; i++)
+        pieces[n++] = drafted_piece(drafter, i);
     return n;
 }
 
@@ -119,6 +124,8 @@ static enum status graft(struct drafter *drafter, const struct spec_branch *bran
 static enum status add_branches(struct drafter *drafter, struct error *err)
 {
     struct drafter_proposal *proposal = &drafter->proposal;
+    if (drafter->n_branches == 0)           /* nearly always: this runs once a token */
+        return STATUS_OK;
     struct spec_tree tree = {.n = proposal->n_nodes};
     for (uint32_t i = 0; i < proposal->n_nodes; i++)
         tree.node[i] = (struct spec_node){.token = proposal->nodes[i].token,
@@ -150,14 +157,11 @@ enum status drafter_map_proposal(struct drafter *drafter, bool complete, struct 
 {
     struct map_piece drafted[WINDOW_TOKENS_MAX];
     struct map_piece mapped[2 * WIRE_TOKENS_MAX];
-    const struct attempt *attempt = &drafter->attempt;
-    uint32_t n = attempt->n_decided - drafter->n_forced;
+    uint32_t n = drafter->attempt.n_decided - drafter->n_forced;
     if (!drafter->map)
         return STATUS_OK;
     for (uint32_t i = 0; i < n; i++)
-        drafted[i] = (struct map_piece){
-            .token = attempt->decided[drafter->n_forced + i],
-            .confidence = expf(attempt->logprob[drafter->n_forced + i])};
+        drafted[i] = drafted_piece(drafter, i);
     struct map_draft draft = {.decided = drafter->decided, .n_decided = drafter->n_decided,
                               .pieces = drafted, .n_pieces = n, .complete = complete};
     struct map_pieces out = {.pieces = mapped, .max = ARRAY_LEN(mapped)};

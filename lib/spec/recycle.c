@@ -1,7 +1,5 @@
 #include "spec/recycle.h"
 
-#include <stddef.h>
-
 /* A wrong splice costs a pass, a late one a draft step. */
 static const float certain = 0.6f;
 

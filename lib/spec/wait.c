@@ -45,31 +45,36 @@ static struct spec_rows best_pass(const struct spec_turn_ask *ask, bool on_credi
     return spec_rows_worth(&rows);
 }
 
+/* A pass with the tree of a draft that is still to come: E1 and C1 of wait.h. */
+static struct spec_rows later_pass(const struct spec_turn_ask *ask)
+{
+    float expected = fmaxf(ask->draft_tokens, 1.0f);
+    uint32_t n_nodes = MIN((uint32_t)ceilf(fminf(expected, SPEC_ROWS_MAX)), ask->n_nodes_max);
+    return (struct spec_rows){n_nodes, expected, spec_cost_us(ask->cost, ask->n_fixed + n_nodes)};
+}
+
 /* The comparison of wait.h; and the balance must carry the wait and the pass behind it. */
 static bool wait_pays(const struct spec_turn_ask *ask, const struct spec_rows *now)
 {
     if (!ask->draft_due || ask->draft_at_us <= ask->now_us)
         return false;
     float wait_us = (float)(ask->draft_at_us - ask->now_us);
-    float later = fmaxf(ask->draft_tokens, 1.0f);
-    uint32_t n_nodes = MIN((uint32_t)ceilf(fminf(later, SPEC_ROWS_MAX)), ask->n_nodes_max);
-    float later_us = spec_cost_us(ask->cost, ask->n_fixed + n_nodes);
-    float extra_us = later_us - spec_cost_us(ask->cost, ask->n_fixed);
+    struct spec_rows later = later_pass(ask);
+    float extra_us = later.us - spec_cost_us(ask->cost, ask->n_fixed);
     if (wait_us + extra_us > ask->balance->us)
         return false;
-    float waiting = later / (wait_us + later_us);
-    float working = fmaxf(later, now->expected + 1.0f) / (fmaxf(now->us, wait_us) + later_us);
+    float waiting = later.expected / (wait_us + later.us);
+    float working =
+        fmaxf(later.expected, now->expected + 1.0f) / (fmaxf(now->us, wait_us) + later.us);
     return waiting > working;
 }
 
 /* One after the other: the time until a draft comes is lost, for tokens that it brings. */
 static bool asking_pays(const struct spec_turn_ask *ask, const struct spec_rows *now)
 {
-    float later = fmaxf(ask->draft_tokens, 1.0f);
-    uint32_t n_nodes = MIN((uint32_t)ceilf(fminf(later, SPEC_ROWS_MAX)), ask->n_nodes_max);
-    float later_us = spec_cost_us(ask->cost, ask->n_fixed + n_nodes);
+    struct spec_rows later = later_pass(ask);
     float wait_us = ask->draft_wait_us > 0.0f ? ask->draft_wait_us : spec_cost_us(ask->cost, 1);
-    return later / (wait_us + later_us) > now->expected / now->us;
+    return later.expected / (wait_us + later.us) > now->expected / now->us;
 }
 
 static struct spec_turn pass(const struct spec_rows *rows)
