@@ -22,6 +22,21 @@ static void every_half_survives_the_way_up_and_down(void **state)
     assert_true(f16_to_f32(0x0001) == 0x1p-24f && f16_to_f32(0x7BFF) == 65504.0f);
 }
 
+/* The loop over many has no branches: the same numbers come out of it. */
+static void halves_in_a_row_are_read_as_one_by_one(void **state)
+{
+    (void)state;
+    static uint16_t halves[65536];
+    static float floats[65536];
+    for (uint32_t bits = 0; bits < 65536; bits++)
+        halves[bits] = (uint16_t)bits;
+    tensor_decode(TENSOR_F16, halves, floats, 65536);
+    for (uint32_t bits = 0; bits < 65536; bits++) {
+        float one = f16_to_f32((uint16_t)bits);
+        assert_true(isnan(one) ? isnan(floats[bits]) : memcmp(&one, &floats[bits], 4) == 0);
+    }
+}
+
 /* Between two neighbouring halves the nearer one is taken, and of two equally near the even one. */
 static void rounding_is_to_nearest_even(void **state)
 {
@@ -158,6 +173,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_half_survives_the_way_up_and_down),
+        cmocka_unit_test(halves_in_a_row_are_read_as_one_by_one),
         cmocka_unit_test(rounding_is_to_nearest_even),
         cmocka_unit_test(q8_0_is_within_half_a_step),
         cmocka_unit_test(q8_0_keeps_what_it_can_hold),
