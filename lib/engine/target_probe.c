@@ -10,7 +10,10 @@
 
 enum { SLICE_US = 4000 };                  /* how long an utterance that comes now may wait */
 
-static const uint32_t probe_rows[] = {1, 1, 2, 4, 8, 16, 32, 48, 64, 64, 32, 16, 8, 4, 2, 1, 1};
+/* The first only warms up; three of each, at three times: one is likely to be undisturbed. */
+static const uint32_t probe_rows[] = {1,  1,  2,  4,  6,  8,  12, 16, 24, 32, 48, 64,
+                                      64, 48, 32, 24, 16, 12, 8,  6,  4,  2,  1,
+                                      1,  2,  4,  6,  8,  12, 16, 24, 32, 48, 64};
 
 void probe_abort(struct target *target)
 {
@@ -45,8 +48,8 @@ static enum status probe_pass(struct target *target, struct error *err)
     uint64_t start = clock_us(&engine->clock);
     enum status rc = backend_forward(engine->backend, pass->row, n, err);
     float us = (float)(clock_us(&engine->clock) - start);
-    if (rc == STATUS_OK && target->probe.step > 1 && us > 0.0f) /* the first pass warms up */
-        spec_cost_observe(&target->cost, n, us);
+    if (rc == STATUS_OK && target->probe.step > 1 && us > 0.0f)
+        spec_cost_probe(&target->cost, n, us);
     backend_keep(target->probe.sequence, 0, NULL, 0);
     return rc;
 }

@@ -4,10 +4,17 @@
 
 #include "base/status.h"
 
-static const uint32_t knot_rows[SPEC_COST_KNOTS] = {1, 2, 4, 8, 16, 32, 48, 64};
+static const uint32_t knot_rows[SPEC_COST_KNOTS] = {1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64};
 
 /* A knot's weight stops growing here, so that a machine that becomes slower is noticed. */
 static const float memory = 16.0f;
+
+/* A pass that was interrupted says little: it counts as at most so much more or less than thought,
+ * once something is known. */
+static const float outlier = 0.5f;
+
+/* How fast row counts that no pass has of late go back to what the probe said. */
+static const float relax = 1.0f / 32.0f;
 
 void spec_cost_init(struct spec_cost *cost, float step_us, float row_us)
 {
@@ -15,7 +22,9 @@ void spec_cost_init(struct spec_cost *cost, float step_us, float row_us)
     for (uint32_t k = 0; k < SPEC_COST_KNOTS; k++) {
         cost->us[k] = step_us + row_us * (float)(knot_rows[k] - 1);
         cost->weight[k] = 0.0f;
+        cost->shape_us[k] = 0.0f;
     }
+    cost->scale = 1.0f;
 }
 
 /* The knot at or below n_rows; at most the last but one. */
@@ -90,6 +99,20 @@ static void make_monotone(struct spec_cost *cost)
     }
 }
 
+static float curve_us(const float *us, uint32_t n_rows)
+{
+    uint32_t k = knot_below(n_rows);
+    return us[k] + knot_share(k, n_rows) * (us[k + 1] - us[k]);
+}
+
+/* Row counts away from knot k and k + 1, which were just seen. */
+static void relax_others(struct spec_cost *cost, uint32_t seen)
+{
+    for (uint32_t k = 0; k < SPEC_COST_KNOTS; k++)
+        if (k != seen && k != seen + 1 && cost->shape_us[k] > 0.0f)
+            cost->us[k] += relax * (cost->shape_us[k] * cost->scale - cost->us[k]);
+}
+
 void spec_cost_observe(struct spec_cost *cost, uint32_t n_rows, float us)
 {
     SA_ASSERT(n_rows >= 1);
@@ -97,18 +120,39 @@ void spec_cost_observe(struct spec_cost *cost, uint32_t n_rows, float us)
     uint32_t k = knot_below(n_rows);
     float share = knot_share(k, n_rows);
     float before_us = spec_cost_us(cost, n_rows);
+    if (cost->weight[share < 0.5f ? k : k + 1] >= 1.0f)
+        us = fminf(fmaxf(us, before_us * (1.0f - outlier)), before_us * (1.0f + outlier));
     knot_move(cost, k, 1.0f - share, us - before_us);
     knot_move(cost, k + 1, share, us - before_us);
     float ratio = spec_cost_us(cost, n_rows) / before_us;
     scale_unmeasured(cost, share < 0.5f ? k : k + 1, ratio);
+    if (cost->shape_us[k] > 0.0f && cost->shape_us[k + 1] > 0.0f) {
+        cost->scale += (us / curve_us(cost->shape_us, n_rows) - cost->scale) / memory;
+        relax_others(cost, k);
+    }
+    make_monotone(cost);
+}
+
+void spec_cost_probe(struct spec_cost *cost, uint32_t n_rows, float us)
+{
+    uint32_t k = 0;
+    while (k + 1 < SPEC_COST_KNOTS && knot_rows[k] < n_rows)
+        k++;
+    SA_ASSERT(knot_rows[k] == n_rows && us > 0.0f);
+    float *shape = &cost->shape_us[k];
+    float before_us = cost->us[k];
+    *shape = *shape > 0.0f ? fminf(*shape, us) : us;
+    cost->us[k] = *shape;
+    cost->weight[k] = 1.0f;
+    cost->scale = 1.0f;
+    scale_unmeasured(cost, k, cost->us[k] / before_us);
     make_monotone(cost);
 }
 
 float spec_cost_us(const struct spec_cost *cost, uint32_t n_rows)
 {
     SA_ASSERT(n_rows >= 1);
-    uint32_t k = knot_below(n_rows);
-    return cost->us[k] + knot_share(k, n_rows) * (cost->us[k + 1] - cost->us[k]);
+    return curve_us(cost->us, n_rows);
 }
 
 float spec_cost_row_us(const struct spec_cost *cost)

@@ -2,9 +2,13 @@
  *
  * The cost curve us(rows) of this machine is measured as passes go by, kept at a few row counts and
  * read by linear interpolation, made monotone: more rows never cost less. The prior is a straight
- * line; row counts that were never seen move in proportion with the nearest that was. A target
- * should measure 1, 2, 4, ... 64 rows once when its model is loaded: nothing is learned about row
- * counts that the prior makes look too dear to try.
+ * line; row counts that were never seen move in proportion with the nearest that was.
+ *
+ * What looks too dear to try is not tried, so that a wrong guess would stay. Therefore a target
+ * probes these row counts while it is idle: the least that each took is the curve's shape (other
+ * programs only add to a time). Later passes move the row counts that they have, an outlier by no
+ * more than half of what was thought; the others slowly go back to the shape, times how slow the
+ * machine is at present.
  *
  * How many: a tree whose nodes stand best first gives, cut at n nodes,
  *     expected decided tokens  E(n) = 1 + sum of the survivals of its first n nodes
@@ -19,11 +23,13 @@
 
 #include "spec/tree.h"
 
-enum { SPEC_COST_KNOTS = 8 };           /* at 1, 2, 4, 8, 16, 32, 48, 64 rows */
+enum { SPEC_COST_KNOTS = 11 };          /* at 1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64 rows */
 
 struct spec_cost {
     float us[SPEC_COST_KNOTS];
     float weight[SPEC_COST_KNOTS];      /* observations behind it, with forgetting; 0: prior only */
+    float shape_us[SPEC_COST_KNOTS];    /* the least that a probe took; 0: not probed */
+    float scale;                        /* passes of late, as a multiple of the shape */
 };
 
 /* Prior: step_us for one row, row_us for each further row; both positive. */
@@ -31,6 +37,9 @@ void spec_cost_init(struct spec_cost *cost, float step_us, float row_us);
 
 /* A pass of n_rows (1..64) took `us` of model time. */
 void spec_cost_observe(struct spec_cost *cost, uint32_t n_rows, float us);
+
+/* A probe of so many rows took `us`, on an otherwise idle target. */
+void spec_cost_probe(struct spec_cost *cost, uint32_t n_rows, float us);
 
 /* Estimated microseconds of a pass; n_rows beyond 64 are extrapolated. Monotone in n_rows. */
 float spec_cost_us(const struct spec_cost *cost, uint32_t n_rows);

@@ -82,6 +82,44 @@ static struct spec_tree random_best_first(uint64_t *seed)
     return tree;
 }
 
+/* A few rows were timed while another program had the processor. They look dear, so none are taken
+ * and nothing new is learned about them: the probe's shape brings them back. */
+static void an_unlucky_measurement_is_forgotten(void **state)
+{
+    (void)state;
+    struct spec_cost cost;
+    spec_cost_init(&cost, 4000.0f, 500.0f);
+    static const uint32_t probed[] = {1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64};
+    for (size_t i = 0; i < ARRAY_LEN(probed); i++)
+        spec_cost_probe(&cost, probed[i], true_us(probed[i]));
+    for (size_t i = 0; i < ARRAY_LEN(probed); i++) /* the least counts */
+        spec_cost_probe(&cost, probed[i], 3.0f * true_us(probed[i]));
+    for (uint32_t n = 1; n <= 12; n++)
+        assert_true(fabsf(spec_cost_us(&cost, n) - true_us(n)) < 1.0f);
+    spec_cost_observe(&cost, 8, 50000.0f);
+    assert_true(spec_cost_us(&cost, 8) < 1.6f * true_us(8));
+    for (int i = 0; i < 100; i++)
+        spec_cost_observe(&cost, 8, 20000.0f);
+    assert_true(spec_cost_us(&cost, 8) > 4.0f * true_us(8));
+    for (int i = 0; i < 200; i++)
+        spec_cost_observe(&cost, 2, true_us(2));
+    assert_true(fabsf(spec_cost_us(&cost, 8) / true_us(8) - 1.0f) < 0.05f);
+}
+
+/* The machine becomes twice as slow: what is not tried becomes dearer as well. */
+static void what_no_pass_has_follows_the_machine(void **state)
+{
+    (void)state;
+    struct spec_cost cost;
+    spec_cost_init(&cost, 4000.0f, 500.0f);
+    static const uint32_t probed[] = {1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64};
+    for (size_t i = 0; i < ARRAY_LEN(probed); i++)
+        spec_cost_probe(&cost, probed[i], true_us(probed[i]));
+    for (int i = 0; i < 300; i++)
+        spec_cost_observe(&cost, 4, 2.0f * true_us(4));
+    assert_true(fabsf(spec_cost_us(&cost, 16) / (2.0f * true_us(16)) - 1.0f) < 0.05f);
+}
+
 static void rows_are_taken_for_the_best_rate(void **state)
 {
     (void)state;
@@ -136,6 +174,8 @@ int main(void)
         cmocka_unit_test(the_measured_curve_is_learned),
         cmocka_unit_test(the_estimate_is_monotone_whatever_is_measured),
         cmocka_unit_test(one_measurement_scales_what_was_never_seen),
+        cmocka_unit_test(an_unlucky_measurement_is_forgotten),
+        cmocka_unit_test(what_no_pass_has_follows_the_machine),
         cmocka_unit_test(rows_are_taken_for_the_best_rate),
         cmocka_unit_test(free_rows_are_all_taken_and_dear_rows_none),
     };
