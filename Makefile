@@ -54,7 +54,7 @@ LIB_SRC := $(filter-out $(OTHER_ISA),$(sort $(wildcard lib/*/*.c lib/*/*/*.c)))
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(GEN_SRC:%.c=%.o)
 LIB := $(BUILD)/libspecasr.a
 
-PROGRAMS := $(foreach p,target_node draft_node,$(if $(wildcard $(p)/*.c),$(p)))
+PROGRAMS := $(foreach p,target_node draft_node coordinator,$(if $(wildcard $(p)/*.c),$(p)))
 TOOLS := $(patsubst tools/%.c,%,$(wildcard tools/*.c))
 BENCHES := $(patsubst bench/%.c,%,$(wildcard bench/*.c))
 BIN := $(BUILD)/bin

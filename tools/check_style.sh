@@ -54,7 +54,7 @@ tr '\n' '\0' <"$work/files" |
 # folders that only tests use ("@test_only PATH").
 if [ -f build/release/libspecasr.a ]; then
     nm -A build/release/libspecasr.a 2>/dev/null | sed -E 's/^[^:]+:([^:]+):/\1 /' >"$work/members"
-    find build/release -name '*.o' \( -path '*/target_node/*' -o -path '*/draft_node/*' -o -path '*/tools/*' \
+    find build/release -name '*.o' \( -path '*/target_node/*' -o -path '*/draft_node/*' -o -path '*/coordinator/*' -o -path '*/tools/*' \
         -o -path '*/bench/*' \) -exec nm -u {} + 2>/dev/null | awk '$1 == "U" {print "program", $1, $2}' >>"$work/members"
     awk '$2 == "U" {used[$3] = used[$3] " " $1; next}
          NF == 4 && $3 ~ /^[TDBRVWi]$/ {symbol[$4] = $1; member[$1] = 1}

@@ -1,0 +1,33 @@
+/* serve.h: the coordinator's calls: a registry behind a lock, answered on the rpc thread. */
+#ifndef COORDINATOR_SERVE_H
+#define COORDINATOR_SERVE_H
+
+#include <stdint.h>
+
+#include "base/status.h"
+#include "cluster/registry.h"
+#include "rpc/rpc.h"
+
+struct coordinator;
+
+struct coordinator_options {
+    const char *listen;                     /* "host:port", port 0: any */
+    struct rpc_tls tls;
+    struct registry_options registry;
+    uint32_t latency_goal_ms;               /* 0: none, and the shadow price stays 1 */
+    uint32_t modes;                         /* enum wire_mode */
+    struct rpc_network *network;            /* NULL: gRPC */
+};
+
+/* Listens when it returns. */
+MUST_CHECK enum status coordinator_start(const struct coordinator_options *options,
+                                         struct coordinator **out, struct error *err);
+uint16_t coordinator_port(const struct coordinator *coordinator);
+
+/* Once a heartbeat period: forgets who is gone (and says so), moves the shadow price. */
+void coordinator_tick(struct coordinator *coordinator);
+
+/* Accepts NULL. */
+void coordinator_stop(struct coordinator **coordinator);
+
+#endif

@@ -1,0 +1,24 @@
+#include "cluster/call.h"
+
+#include <stdlib.h>
+
+enum status cluster_call(struct rpc_client *client, uint32_t deadline_ms,
+                         const struct wire_coordinator_message *request,
+                         struct wire_coordinator_message *answer, struct error *err)
+{
+    struct wire_bytes packed;
+    struct rpc_bytes response = {0};
+    SA_ASSERT(request->kind % 2 == 0);
+    enum status rc = wire_coordinator_pack(request, &packed, err);
+    if (rc != STATUS_OK)
+        return rc;
+    struct rpc_unary_options unary = {.method = wire_coordinator_method(request->kind),
+                                      .data = packed.data, .size = packed.size,
+                                      .deadline_ms = deadline_ms};
+    rc = rpc_unary(client, &unary, &response, err);
+    wire_bytes_release(&packed);
+    if (rc == STATUS_OK)
+        rc = wire_coordinator_unpack(response.data, response.size, request->kind + 1, answer, err);
+    free(response.data);
+    return rc;
+}
