@@ -3,6 +3,7 @@
  * Threads:
  *   main          options, start and stop, signals (sigwait)
  *   rpc           gRPC's completion queue: callbacks of all streams; validates frames; never blocks
+ *   register      with --coordinator: reports load, hears the policy; may wait for the network
  *   model         owns engine and sessions: takes events from a queue, ticks the target, answers
  *   pool 1..n-1   the backend's workers; spin while a step runs, sleep between
  */
@@ -19,6 +20,7 @@
 #include "config/options.h"
 #include "config/version.h"
 #include "model/resolve.h"
+#include "register.h"
 #include "serve.h"
 
 enum { GRACE_MS = 4000 };
@@ -32,6 +34,9 @@ struct values {
     bool encoder_blas;
     int64_t sessions;
     const char *tls_certificate, *tls_key, *tls_client_ca;
+    struct option_addresses coordinator;
+    struct option_address advertise;
+    const char *coordinator_ca, *advertise_name;
     int log_level;
 };
 
@@ -64,6 +69,20 @@ static const struct option table[] = {
     {.name = "sessions", .type = OPTION_INT, .offset = AT(sessions), .min = 1, .max = 4096,
      .initial = "64", .group = "Network",
      .help = "Clients served at once; more are refused with a retry time."},
+    {.name = "coordinator", .short_name = 'c', .type = OPTION_ADDRESSES, .offset = AT(coordinator),
+     .min = 1, .max = 65535, .value_name = "HOST:PORT,...", .group = "Cluster",
+     .help = "Register there and report load and price; the next is asked when one fails. Without "
+             "any that answers, the target serves whoever calls."},
+    {.name = "advertise", .type = OPTION_ADDRESS, .offset = AT(advertise), .min = 1, .max = 65535,
+     .value_name = "HOST:PORT", .group = "Cluster",
+     .help = "Where clients reach this target, and its name in the cluster. Default: --listen."},
+    {.name = "advertise-name", .type = OPTION_STRING, .offset = AT(advertise_name),
+     .value_name = "NAME", .group = "Cluster",
+     .help = "Name in this target's certificate when it is not its host name."},
+    {.name = "coordinator-ca", .type = OPTION_PATH, .offset = AT(coordinator_ca),
+     .group = "Cluster",
+     .help = "PEM file with the authority that signed the coordinator's certificate: call it with "
+             "TLS (and with --tls-certificate as the own one)."},
     {.name = "tls-certificate", .type = OPTION_PATH, .offset = AT(tls_certificate), .group = "TLS",
      .help = "PEM file with the server's certificate chain: turns TLS on (with --tls-key)."},
     {.name = "tls-key", .type = OPTION_PATH, .offset = AT(tls_key), .group = "TLS",
@@ -82,7 +101,9 @@ static const struct option_program program = {
              "batches and decides the text. Clients connect with draft_node.",
     .examples = "target_node --model base --listen 127.0.0.1:7600\n"
                 "target_node --model ./whisper-base-q8_0.gguf --listen 0.0.0.0:7600 \\\n"
-                "    --tls-certificate server.pem --tls-key server.key",
+                "    --tls-certificate server.pem --tls-key server.key\n"
+                "target_node --listen 0.0.0.0:7600 --advertise asr1.example:7600 \\\n"
+                "    --coordinator coordinator.example:7700",
     .options = table,
     .n_options = ARRAY_LEN(table),
 };
@@ -99,10 +120,59 @@ static sigset_t block_signals(void)
     return set;
 }
 
+/* What the cluster is told; the address only once it is known. */
+static struct wire_target_info describe(const struct values *values, const struct engine *engine,
+                                        uint16_t port)
+{
+    struct wire_target_info info = {.sessions_max = (uint32_t)values->sessions,
+                                    .tls = values->tls_certificate != NULL};
+    struct option_address address = values->listen;
+    if (values->advertise.host[0])
+        address = values->advertise;
+    else
+        address.port = port;
+    if (address.port)
+        option_address_format(&address, info.address, sizeof(info.address));
+    if (values->advertise_name)
+        snprintf(info.tls_name, sizeof(info.tls_name), "%s", values->advertise_name);
+    if (!engine)
+        return info;
+    snprintf(info.model, sizeof(info.model), "%s", engine->description->name);
+    info.fingerprint = engine->fingerprint;
+    info.vocabulary_hash = tokenizer_hash(engine->tokenizer);
+    return info;
+}
+
+static enum status join_cluster(const struct values *values, struct registration **out,
+                                struct error *err)
+{
+    struct registration_options options = {.n_coordinators = values->coordinator.n,
+                                           .info = describe(values, NULL, values->listen.port)};
+    if (values->coordinator.n == 0)
+        return STATUS_OK;
+    for (uint32_t i = 0; i < values->coordinator.n; i++)
+        option_address_format(&values->coordinator.item[i], options.coordinators[i],
+                              sizeof(options.coordinators[i]));
+    if (values->coordinator_ca)
+        options.tls = (struct rpc_tls){.ca = values->coordinator_ca,
+                                       .certificate = values->tls_certificate,
+                                       .key = values->tls_key};
+    return registration_start(&options, out, err);
+}
+
+static void serve_cluster(const struct values *values, const struct engine *engine,
+                          const struct serve *serve, struct registration *registration)
+{
+    struct wire_target_info info = describe(values, engine, serve_port(serve));
+    if (registration)
+        registration_serve(registration, &info, serve_load(serve));
+}
+
 static enum status run(const struct values *values, const sigset_t *signals, struct error *err)
 {
     struct engine engine = {0};
     struct serve *serve = NULL;
+    struct registration *registration = NULL;
     char path[MODEL_PATH_MAX], listen[OPTION_HOST_MAX + 16];
     struct cpu_options cpu = {.n_threads = (uint32_t)values->threads, .kernels = values->kernels,
                               .encoder_blas = values->encoder_blas};
@@ -114,7 +184,9 @@ static enum status run(const struct values *values, const sigset_t *signals, str
     };
     options.target.sessions_max = (uint32_t)values->sessions;
     option_address_format(&values->listen, listen, sizeof(listen));
-    enum status rc = model_find(values->model, path, sizeof(path), err);
+    enum status rc = join_cluster(values, &registration, err);
+    if (rc == STATUS_OK)
+        rc = model_find(values->model, path, sizeof(path), err);
     if (rc == STATUS_OK)
         rc = engine_open(&engine, path, &cpu, err);
     if (rc == STATUS_OK && (values->pace || values->shape)) {
@@ -131,12 +203,14 @@ static enum status run(const struct values *values, const sigset_t *signals, str
                  engine.backend->info.n_threads,
                  (double)engine.backend->info.weight_bytes / 1e6);
         log_line(LOG_INFO, "listening on %s:%u", values->listen.host, serve_port(serve));
+        serve_cluster(values, &engine, serve, registration);
         sigwait(signals, &number);
         log_line(LOG_INFO, "%s: finishing open utterances; a second signal ends at once",
                  strsignal(number));
         /* Threads of libraries never blocked it: without this it would be left to chance. */
         pthread_sigmask(SIG_UNBLOCK, signals, NULL);
     }
+    registration_stop(&registration);
     serve_stop(&serve, GRACE_MS);
     engine_close(&engine);
     return rc;

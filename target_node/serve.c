@@ -55,6 +55,7 @@ struct serve {
     bool thread_runs, watchdog_runs;
     _Atomic uint64_t step_began_us;         /* 0: the model thread waits for events */
     struct queue *watchdog_end;             /* nothing comes: its end ends the watchdog */
+    struct load load;                       /* for the coordinator */
     atomic_bool stopping;
     uint32_t grace_ms;                      /* valid once stopping is set */
 };
@@ -171,6 +172,7 @@ static bool send_frame(void *context, const struct wire_frame *frame)
 {
     struct connection *connection = context;
     struct wire_bytes bytes;
+    load_frame(&connection->serve->load, frame);
     if (wire_pack(frame, &bytes, NULL) != STATUS_OK)
         return false;
     enum rpc_sent sent = rpc_send(connection->call, bytes.data, bytes.size);
@@ -269,6 +271,17 @@ static void sweep(struct serve *serve)
     pthread_mutex_unlock(&serve->lock);
 }
 
+static void note_load(struct serve *serve)
+{
+    uint32_t sessions = 0, busy = 0;
+    for (const struct connection *c = serve->connections; c; c = c->next) {
+        sessions += c->session != NULL;
+        busy += c->session && target_session_busy(c->session);
+    }
+    load_turn(&serve->load, atomic_load(&serve->step_began_us), clock_us(&serve->engine->clock));
+    load_counts(&serve->load, sessions, busy);
+}
+
 static bool any_busy(const struct serve *serve)
 {
     for (const struct connection *c = serve->connections; c; c = c->next)
@@ -309,6 +322,7 @@ static void *model_thread(void *argument)
             return NULL;
         until = MIN(target_tick(serve->target), end_streams(serve));
         sweep(serve);
+        note_load(serve);
     }
 }
 
@@ -420,6 +434,11 @@ enum status serve_start(struct engine *engine, const struct serve_options *optio
 uint16_t serve_port(const struct serve *serve)
 {
     return rpc_server_port(serve->server);
+}
+
+const struct load *serve_load(const struct serve *serve)
+{
+    return &serve->load;
 }
 
 static void stop_model_thread(struct serve *serve, uint32_t grace_ms)

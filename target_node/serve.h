@@ -6,6 +6,7 @@
 
 #include "engine/engine.h"
 #include "engine/target.h"
+#include "load.h"
 #include "rpc/rpc.h"
 
 struct serve;
@@ -21,6 +22,9 @@ MUST_CHECK enum status serve_start(struct engine *engine, const struct serve_opt
                                    struct serve **out, struct error *err);
 
 uint16_t serve_port(const struct serve *serve);
+
+/* How busy it is; lives until serve_stop. */
+const struct load *serve_load(const struct serve *serve);
 
 /* Tells the clients, lets open utterances finish for up to grace_ms, then ends every stream, joins
  * the model thread and frees. Accepts NULL. */

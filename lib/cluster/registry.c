@@ -244,8 +244,10 @@ static void refuse(struct registry *registry, const struct wire_place *ask, uint
     uint32_t n_model = 0, n_warming = 0, n_full = 0, retry = RETRY_LATER_MS;
     for (uint32_t i = 0; i < registry->n; i++) {
         const struct entry *entry = &registry->entries[i];
-        n_model += model_fits(entry, ask);
-        n_warming += model_fits(entry, ask) && entry->load.state == WIRE_WARMING;
+        bool warming = entry->load.state == WIRE_WARMING;   /* perhaps it has no name yet */
+        bool fits = model_fits(entry, ask) || (warming && !entry->info.model[0]);
+        n_model += fits;
+        n_warming += fits && warming;
         n_full += model_fits(entry, ask) && entry->load.state == WIRE_SERVING && !entry->drain;
     }
     bool begins = now_us < registry->begun_us + lease_us(registry);

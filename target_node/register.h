@@ -1,0 +1,40 @@
+/* register.h: a target's line to its coordinator: registers, reports, obeys the policy.
+ *
+ * A thread of its own, that may wait for the network. Nothing else waits for it: without a
+ * coordinator the target serves whoever calls, by its own price.
+ */
+#ifndef TARGET_NODE_REGISTER_H
+#define TARGET_NODE_REGISTER_H
+
+#include "base/status.h"
+#include "load.h"
+#include "rpc/rpc.h"
+#include "wire/coordinator_frames.h"
+
+enum { REGISTER_COORDINATORS_MAX = 8 };
+
+struct registration;
+
+struct registration_options {
+    uint32_t n_coordinators;                /* the next is asked when one does not answer */
+    char coordinators[REGISTER_COORDINATORS_MAX][WIRE_ADDRESS_MAX];
+    struct rpc_tls tls;                     /* as their client; borrowed */
+    /* address "": not known before the port is open. The incarnation is filled in. */
+    struct wire_target_info info;
+};
+
+/* Begins to report that this target is warming up. */
+MUST_CHECK enum status registration_start(const struct registration_options *options,
+                                          struct registration **out, struct error *err);
+
+/* From now on it serves: `info` as it is now (with an address), the load is borrowed. */
+void registration_serve(struct registration *registration, const struct wire_target_info *info,
+                        const struct load *load);
+
+/* The policy that holds now; from any thread. NULL: the target's own. */
+struct wire_policy registration_policy(struct registration *registration);
+
+/* Tells the coordinator that the target goes away, ends the thread. Accepts NULL. */
+void registration_stop(struct registration **registration);
+
+#endif
