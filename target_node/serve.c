@@ -15,7 +15,8 @@ enum {
     OPEN_WITHIN_US = 5000000,               /* a stream without its Open is ended */
     WATCH_US = 250000,                      /* the watchdog looks this often, */
     SLOW_US = 500000,                       /* speaks for a step that lasts longer than this, */
-    STUCK_US = 60000000                     /* and no more for one that will never end */
+    STUCK_US = 60000000,                    /* and no more for one that will never end */
+    MEASURE_US = 250000                     /* costs of rows, before the first client */
 };
 
 /* One client's stream. The rpc thread sets `gone`; the model thread owns all else. The watchdog
@@ -415,6 +416,8 @@ enum status serve_start(struct engine *engine, const struct serve_options *optio
         rc = queue_new(1, &serve->watchdog_end, err);
     if (rc == STATUS_OK)
         rc = target_new(engine, &options->target, &serve->target, err);
+    if (rc == STATUS_OK)
+        target_measure(serve->target, MEASURE_US);
     if (rc == STATUS_OK)
         rc = pack_vocabulary(serve, err);
     if (rc == STATUS_OK)

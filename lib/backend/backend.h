@@ -47,7 +47,8 @@ struct backend_row {
 };
 
 /* Log-mel of one window: [n_mels][n_frames], frame-contiguous per band; n_frames even, at most
- * 3,000. Whisper's target always gets 3,000 (30 s); only a draft may get fewer. */
+ * 3,000. Whisper's target always gets 3,000 (30 s); only a draft may get fewer. Without mel (NULL)
+ * the window says nothing and is encoded at once: to time passes. */
 struct backend_features {
     const float *mel;
     uint32_t n_mels;

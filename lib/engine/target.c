@@ -82,7 +82,6 @@ static bool encode_slice(struct target *target)
     struct utterance *u = session_current(session);
     uint64_t start = clock_us(&target->engine->clock);
     if (!target->encoding) {
-        probe_abort(target);
         utterance_features(session, u);
         target->encoding = session;
         session->holds_memory = true;

@@ -43,6 +43,10 @@ MUST_CHECK enum status target_new(struct engine *engine, const struct target_opt
 /* All sessions must be closed. */
 void target_free(struct target **target);
 
+/* Times passes for about budget_us, so that the first session finds measured costs. What is left to
+ * measure is done when the target is idle. */
+void target_measure(struct target *target, uint64_t budget_us);
+
 /* A stream was opened; its first frame must be Open. STATUS_EXHAUSTED when sessions_max are
  * open. */
 MUST_CHECK enum status target_session_open(struct target *target, struct target_sink sink,

@@ -96,7 +96,6 @@ struct target {
     struct pass pass;
     struct {
         struct sequence *sequence;          /* NULL: not under way */
-        bool encoded;
         uint32_t step;
     } probe;
     uint64_t worked_us;                     /* when there was real work the last time */
@@ -133,9 +132,6 @@ bool probe_wanted(const struct target *target);
 
 /* A bounded piece of measuring. */
 void probe_step(struct target *target);
-
-/* Real work has come: gives the features and the memory free. */
-void probe_abort(struct target *target);
 
 /* ---- target_session.c ---- */
 

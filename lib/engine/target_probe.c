@@ -1,35 +1,26 @@
-/* target_probe.c: what do rows cost on this machine? Measured while there is nothing else to do.
+/* target_probe.c: what do rows cost on this machine? Measured when there is nothing else to do.
  *
  * The promise "never slower than plain decoding by more than one step" rests on the measured curve,
- * and rows that a guess makes look dear would never be tried. So a target that has been idle for a
- * while encodes silence and times passes of 1, 2, 4, ... 64 rows. Real work comes first: it takes
- * the memory back at once and waits for no more than one slice or pass of the probe, which later
- * encodes again and goes on with the passes that are left.
+ * and rows that a guess makes look dear would never be tried. So a target times passes of 1, 2, 4,
+ * ... 64 rows over a window that says nothing: what it can before it serves, the rest when it has
+ * been idle for a while. Real work waits for no more than one pass of the probe.
  */
 #include "engine/target_int.h"
-
-enum { SLICE_US = 4000 };                  /* how long an utterance that comes now may wait */
 
 /* The first only warms up; three of each, at three times: one is likely to be undisturbed. */
 static const uint32_t probe_rows[] = {1,  1,  2,  4,  6,  8,  12, 16, 24, 32, 48, 64,
                                       64, 48, 32, 24, 16, 12, 8,  6,  4,  2,  1,
                                       1,  2,  4,  6,  8,  12, 16, 24, 32, 48, 64};
 
-void probe_abort(struct target *target)
+static enum status probe_open(struct target *target, struct error *err)
 {
-    target->probe.encoded = false;
-    backend_close(&target->probe.sequence);
-}
-
-static enum status probe_encode(struct target *target, struct error *err)
-{
-    size_t n = (size_t)target->engine->description->n_mels * WINDOW_FRAMES;
-    struct backend_features features = {.mel = target->features,
-                                        .n_mels = target->engine->description->n_mels,
-                                        .n_frames = WINDOW_FRAMES};
-    for (size_t i = 0; i < n; i++)
-        target->features[i] = -1.5f;        /* log-mel of digital silence */
-    return backend_encode(target->probe.sequence, &features, SLICE_US, &target->probe.encoded, err);
+    const struct backend_features nothing = {.n_mels = target->engine->description->n_mels,
+                                             .n_frames = WINDOW_FRAMES};
+    bool done;
+    enum status rc = backend_open(target->engine->backend, &target->probe.sequence, err);
+    if (rc == STATUS_OK)
+        rc = backend_encode(target->probe.sequence, &nothing, UINT64_MAX, &done, err);
+    return rc;
 }
 
 static enum status probe_pass(struct target *target, struct error *err)
@@ -62,15 +53,18 @@ bool probe_wanted(const struct target *target)
 void probe_step(struct target *target)
 {
     struct error err;
-    enum status rc = STATUS_OK;
-    if (!target->probe.sequence)
-        rc = backend_open(target->engine->backend, &target->probe.sequence, &err);
-    else if (!target->probe.encoded)
-        rc = probe_encode(target, &err);
-    else
+    enum status rc = target->probe.sequence ? STATUS_OK : probe_open(target, &err);
+    if (rc == STATUS_OK)
         rc = probe_pass(target, &err);
     if (rc != STATUS_OK)
         target->probe.step = ARRAY_LEN(probe_rows); /* the prior must do */
-    if (target->probe.step == ARRAY_LEN(probe_rows))
+    if (!probe_wanted(target))
         backend_close(&target->probe.sequence);
+}
+
+void target_measure(struct target *target, uint64_t budget_us)
+{
+    uint64_t end = clock_us(&target->engine->clock) + budget_us;
+    while (probe_wanted(target) && clock_us(&target->engine->clock) < end)
+        probe_step(target);
 }

@@ -292,12 +292,13 @@ void utterance_draft(struct target_session *session, struct utterance *u,
 
 /* ---- passes ---- */
 
-/* A client that hears of this drafts anew; a draft of nothing says that there is no more to
- * come. */
-static bool text_left_draft(const struct utterance *u)
+/* Has the text left the draft, or come to an end of it that is not the text's (behind a second
+ * choice, say)? A client that hears of this drafts anew; a draft of nothing says that there is no
+ * more to come. */
+static bool draft_used_up(const struct utterance *u)
 {
-    return u->draft.tree.n > 0 &&
-           !spec_draft_walk(&u->draft, u->attempt.decided, u->attempt.n_decided).agrees;
+    struct spec_walk walk = spec_draft_walk(&u->draft, u->attempt.decided, u->attempt.n_decided);
+    return u->draft.tree.n > 0 && (!walk.agrees || !spec_draft_goes_on(&u->draft, walk.node));
 }
 
 /* When the client's next draft is expected; false: it owes none. */
@@ -316,7 +317,7 @@ static bool draft_due(const struct target_session *session, const struct utteran
     if (session->mode == SPEC_MODE_WAIT_DRAFT)
         return first;
     if (session->mode == SPEC_MODE_TURNS)
-        return first || text_left_draft(u);
+        return first || draft_used_up(u);
     return delay > 0.0f && since != 0 && *at_us > now_us(session);
 }
 
@@ -326,11 +327,16 @@ static bool takes_all(const struct target_session *session)
     return session->ask.verbatim || session->mode == SPEC_MODE_WAIT_DRAFT;
 }
 
+static bool text_follows_draft(const struct utterance *u)
+{
+    return spec_draft_walk(&u->draft, u->attempt.decided, u->attempt.n_decided).agrees;
+}
+
 /* One that crossed the tokens that it should have been behind is none of lockstep's. */
 static bool is_fresh(const struct target_session *session, const struct utterance *u)
 {
     return u->draft.number > 0 && !u->draft_tried &&
-           (session->mode != SPEC_MODE_LOCKSTEP || !text_left_draft(u));
+           (session->mode != SPEC_MODE_LOCKSTEP || text_follows_draft(u));
 }
 
 static struct spec_turn decide_turn(struct target_session *session, struct utterance *u,

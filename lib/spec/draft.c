@@ -91,6 +91,11 @@ static int32_t first_child(const struct spec_tree *tree, int32_t parent)
     return -1;
 }
 
+bool spec_draft_goes_on(const struct spec_draft *draft, int32_t node)
+{
+    return first_child(&draft->tree, node) >= 0;
+}
+
 uint32_t spec_draft_trunk(const struct spec_draft *draft, int32_t node,
                           int32_t token[SPEC_NODES_MAX], float confidence[SPEC_NODES_MAX])
 {

@@ -52,6 +52,9 @@ struct spec_walk {
 struct spec_walk spec_draft_walk(const struct spec_draft *draft, const int32_t *decided,
                                  uint32_t n_decided);
 
+/* Has the draft a token behind `node` (-1: any at all)? */
+bool spec_draft_goes_on(const struct spec_draft *draft, int32_t node);
+
 /* The trunk below `node` (-1: from the start): first child of first child. Returns its length. */
 uint32_t spec_draft_trunk(const struct spec_draft *draft, int32_t node,
                           int32_t token[SPEC_NODES_MAX], float confidence[SPEC_NODES_MAX]);

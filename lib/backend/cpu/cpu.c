@@ -2,6 +2,7 @@
 #include "backend/cpu/cpu.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "backend/cpu/cpu_int.h"
@@ -34,8 +35,8 @@ static enum status check_features(const struct model_description *m,
     return STATUS_OK;
 }
 
-/* Starts the sequence's window: what it held before is gone. */
-static enum status begin_window(struct cpu_sequence *sequence,
+/* A window for this sequence: what it held before is gone. */
+static enum status clear_window(struct cpu_sequence *sequence,
                                 const struct backend_features *features, struct error *err)
 {
     struct cpu_backend *backend = backend_of(&sequence->base);
@@ -46,7 +47,20 @@ static enum status begin_window(struct cpu_sequence *sequence,
     if (status != STATUS_OK)
         return status;
     sequence->n_keys = features->n_frames / 2;
-    encoder_begin(backend, sequence, features);
+    return STATUS_OK;
+}
+
+/* Small numbers for keys and values, in memory of their own: passes take as long as with real
+ * ones. */
+static enum status encode_nothing(struct cpu_sequence *sequence,
+                                  const struct backend_features *features, struct error *err)
+{
+    SA_ASSERT(backend_of(&sequence->base)->encoder.sequence != sequence);
+    enum status status = clear_window(sequence, features, err);
+    if (status != STATUS_OK)
+        return status;
+    memset(sequence->memory, 0x11, sequence->n_bytes);
+    sequence->encoded = true;
     return STATUS_OK;
 }
 
@@ -72,6 +86,10 @@ static enum status verb_encode(struct sequence *base, const struct backend_featu
     enum status status = check_features(backend->description, features, err);
     if (status != STATUS_OK)
         return status;
+    if (!features->mel) {
+        *done = true;
+        return encode_nothing(sequence, features, err);
+    }
     if (sequence->finished_by_other) {
         sequence->finished_by_other = false;
         *done = true;
@@ -79,11 +97,14 @@ static enum status verb_encode(struct sequence *base, const struct backend_featu
     }
     if (encoder->sequence && encoder->sequence != sequence && !help(backend, deadline))
         return STATUS_OK;
-    if (!encoder->sequence)
-        status = begin_window(sequence, features, err);
-    if (status == STATUS_OK)
-        *done = encoder_advance(backend, deadline);
-    return status;
+    if (!encoder->sequence) {
+        status = clear_window(sequence, features, err);
+        if (status != STATUS_OK)
+            return status;
+        encoder_begin(backend, sequence, features);
+    }
+    *done = encoder_advance(backend, deadline);
+    return STATUS_OK;
 }
 
 static enum status verb_forward(struct backend *backend, struct backend_row *rows, uint32_t n_rows,

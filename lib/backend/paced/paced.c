@@ -98,12 +98,31 @@ static enum status encode_rest(struct paced_sequence *sequence, uint64_t budget_
     return STATUS_OK;
 }
 
+/* For both models at once. */
+static enum status encode_nothing(struct paced_sequence *sequence,
+                                  const struct backend_features *features, bool *done,
+                                  struct error *err)
+{
+    struct paced_backend *backend = backend_of(&sequence->base);
+    enum status rc = backend_encode(sequence->inner, features, UINT64_MAX, done, err);
+    if (rc == STATUS_OK && sequence->load) {
+        struct backend_features load = *features;
+        load.n_mels = backend->load->model->n_mels;
+        rc = backend_encode(sequence->load, &load, UINT64_MAX, done, err);
+    }
+    sequence->encoding = false;
+    sequence->base.n_kept = sequence->inner->n_kept;
+    return rc;
+}
+
 static enum status verb_encode(struct sequence *base, const struct backend_features *features,
                                uint64_t budget_us, bool *done, struct error *err)
 {
     struct paced_sequence *sequence = (struct paced_sequence *)base;
     struct paced_backend *backend = backend_of(base);
     uint64_t start = machine_us(backend);
+    if (!features->mel)
+        return encode_nothing(sequence, features, done, err);
     if (!sequence->encoding) {
         sequence->encoding = true;
         sequence->inner_encoded = false;

@@ -255,6 +255,12 @@ static enum status verb_encode(struct sequence *base, const struct backend_featu
     if (features->n_frames == 0 || features->n_frames % 2 ||
         features->n_frames > 2 * base->backend->model->encoder.n_positions)
         return error_set(err, STATUS_INVALID, "a window cannot have %u frames", features->n_frames);
+    if (!features->mel) {
+        kv_init(&s->kv, base->backend->model->decoder.n_positions);
+        base->n_kept = 0;
+        s->encoded = *done = true;
+        return STATUS_OK;
+    }
     if (s->slices == 0) {
         s->encoded = false;
         base->n_kept = 0;
