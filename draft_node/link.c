@@ -15,7 +15,6 @@ struct link {
     struct rpc_client *client;
     struct rpc_call *call;
     uint32_t number;                        /* of the target called last */
-    uint32_t refused;                       /* bit i: target i is never called again */
     uint32_t generation;                    /* of the call */
     const char *address;
     atomic_bool posts_ended;
@@ -138,7 +137,6 @@ enum status link_new(const struct link_options *options, struct link **out, stru
     SA_ASSERT(options->n_targets > 0 && options->n_targets <= LINK_TARGETS_MAX);
     link->options = *options;
     link->address = link->options.targets[0];
-    link->number = options->n_targets - 1;  /* the first is the next */
     enum status rc = queue_new(INBOX_MAX, &link->inbox, err);
     if (rc != STATUS_OK) {
         free(link);
@@ -189,25 +187,12 @@ static enum status open_call(struct link *link, const char *method,
     return rc;
 }
 
-static bool any_left(const struct link *link)
+enum status link_connect(struct link *link, uint32_t number, struct error *err)
 {
-    return link->refused != (1u << link->options.n_targets) - 1;
-}
-
-bool link_refuse(struct link *link)
-{
-    link->refused |= 1u << link->number;
-    return any_left(link);
-}
-
-enum status link_connect(struct link *link, struct error *err)
-{
+    SA_ASSERT(number < link->options.n_targets);
     link_disconnect(link);
-    SA_ASSERT(any_left(link));
-    do
-        link->number = (link->number + 1) % link->options.n_targets;
-    while (link->refused >> link->number & 1);
-    link->address = link->options.targets[link->number];
+    link->number = number;
+    link->address = link->options.targets[number];
     struct rpc_client_options options = {
         .target = link->address,
         .limits = {.message_max = WIRE_VOCABULARY_MAX},

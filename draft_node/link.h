@@ -1,6 +1,6 @@
 /* link.h: the client's line to one of its targets: connects, reconnects, delivers frames as events.
  *
- *     DOWN --link_connect, after a pause--> CALLING --accepted--> UP --broken, silent--> DOWN
+ *     DOWN --link_connect--> CALLING --accepted--> UP --broken, silent--> DOWN
  *
  * Callbacks of the rpc thread only put events into the inbox; the main thread takes them with
  * link_next. Events of an older call are dropped by their generation.
@@ -57,8 +57,8 @@ MUST_CHECK enum status link_new(const struct link_options *options, struct link 
                                 struct error *err);
 void link_free(struct link **link);
 
-/* Calls the next target in turn that was not refused. */
-MUST_CHECK enum status link_connect(struct link *link, struct error *err);
+/* Calls the target of that number in the options; a former call ends. */
+MUST_CHECK enum status link_connect(struct link *link, uint32_t number, struct error *err);
 
 /* Ends the present call, if any; its events are dropped. */
 void link_disconnect(struct link *link);
@@ -66,9 +66,6 @@ void link_disconnect(struct link *link);
 /* Address of the target that is called or connected, and its number in the options. */
 const char *link_target(const struct link *link);
 uint32_t link_target_number(const struct link *link);
-
-/* Never calls the present target again; false: there is no other. */
-bool link_refuse(struct link *link);
 
 /* Sends a frame; false: broken or full. Bytes that wait to be sent. */
 bool link_send(struct link *link, const struct wire_frame *frame);

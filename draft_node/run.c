@@ -13,10 +13,6 @@
 #include "vocabulary.h"
 
 enum {
-    SILENCE_US = 1500000,                   /* of a target that owes work: it is gone */
-    SILENCE_DOUBLED_MAX = 5,                /* times */
-    RETRY_MIN_US = 100000,
-    RETRY_MAX_US = 2000000,
     ANSWER_US = 2000000,                    /* without one from a target, the user is told */
     VOCABULARY_TRIES_MAX = 8,
     VOCABULARY_RETRY_US = 250000,           /* after the first failure, doubled with each */
@@ -38,8 +34,7 @@ struct job *run_begin_job(struct run *run, const char *name, double offset_s)
         transcript_init(&job->transcript);
         job->transcript.offset_s = offset_s;
         job->utterance = client_begin(run->client);
-        if (run->heard_us < job->begun_us)
-            run->heard_us = job->begun_us;
+        reconnect_heard(&run->reconnect, job->begun_us);
         return job;
     }
     SA_ASSERT(!"as many jobs as utterances");
@@ -51,7 +46,7 @@ bool run_can_begin(const struct run *run)
     bool place = false;                     /* a job that failed may wait for an older one */
     for (uint32_t i = 0; i < WIRE_UTTERANCES_MAX; i++)
         place |= !run->jobs[i].used;
-    return place && !run->draining && client_can_begin(run->client);
+    return place && !run->reconnect.draining && client_can_begin(run->client);
 }
 
 static struct job *find_job(struct run *run, uint32_t utterance)
@@ -85,14 +80,6 @@ static void deliver(struct run *run)
 }
 
 /* ---- what the client tells ---- */
-
-/* The target has shown that it does its work: the next failure begins a new account. To answer is
- * not enough: a target may break down at this very utterance, again and again. */
-static void forgive(struct run *run)
-{
-    run->n_failures = 0;
-    run->down_us = 0;
-}
 
 /* The vocabulary that the drafts need: from the draft model, the cache, or the target. */
 static void find_vocabulary(struct run *run, uint64_t hash)
@@ -142,13 +129,8 @@ static void retry_vocabulary(struct run *run)
 static void on_opened(void *context, const struct wire_opened *opened)
 {
     struct run *run = context;
-    run->opened = true;
     run->told = 0;
-    if (run->down_since_us)
-        run->down_us += clock_us(&run->clock) - run->down_since_us;
-    run->down_since_us = 0;
-    if (client_n_open(run->client) == 0)
-        forgive(run);
+    reconnect_opened(&run->reconnect, clock_us(&run->clock), client_n_open(run->client) == 0);
     if (run->engine)
         find_vocabulary(run, opened->vocabulary_hash);
 }
@@ -157,7 +139,7 @@ static void on_window_final(void *context, const struct wire_window_final *final
 {
     struct run *run = context;
     struct job *job = find_job(run, final->utterance);
-    forgive(run);
+    reconnect_committed(&run->reconnect);
     if (job && transcript_add(&job->transcript, final, &job->error) == STATUS_OK)
         run->audio_done_s = (double)final->next_start / 16000.0;
     if (job)
@@ -189,7 +171,7 @@ static void on_failed(void *context, const struct wire_error *error)
 static void on_drain(void *context, uint32_t grace_ms)
 {
     struct run *run = context;
-    run->draining = true;                   /* what is open goes on; what is new goes elsewhere */
+    reconnect_draining(&run->reconnect);    /* what is open goes on; what is new goes elsewhere */
     log_line(LOG_DEBUG, "%s shuts down within %u ms", link_target(run->link), grace_ms);
 }
 
@@ -205,13 +187,6 @@ static size_t sink_queued(void *context)
     return link_queued(context);
 }
 
-/* What no other target and no second try would mend. */
-static bool is_final(enum status code)
-{
-    return code == STATUS_INVALID || code == STATUS_MISMATCH || code == STATUS_UNSUPPORTED ||
-           code == STATUS_DENIED;
-}
-
 /* Why the present target is not there, without naming it a second time. */
 static const char *reason(const struct run *run, const char *why)
 {
@@ -223,8 +198,7 @@ static const char *reason(const struct run *run, const char *why)
 /* Seconds until the run is given up, when no target comes back. */
 static double patience_s(const struct run *run)
 {
-    uint64_t since = run->down_since_us ? clock_us(&run->clock) - run->down_since_us : 0;
-    return run->options.deadline_s - (double)(run->down_us + since) / 1e6;
+    return (double)reconnect_left_us(&run->reconnect, clock_us(&run->clock)) / 1e6;
 }
 
 /* Says once per outage and target that the user has to wait, and how long. */
@@ -240,85 +214,58 @@ static void tell(struct run *run, const char *what, const char *why)
              reason(run, why), others ? "the other targets, and again," : "again", left_s);
 }
 
-/* A target that refuses what is asked of it: the others may not. */
-static enum status link_refused(struct run *run, const struct error *why, struct error *err)
-{
-    if (!link_refuse(run->link))
-        return error_set(err, why->code, "%s: %s", link_target(run->link), why->text);
-    log_line(LOG_WARN, "%s: %s; going on with the other targets", link_target(run->link),
-             why->text);
-    return STATUS_OK;
-}
-
 static enum status link_failed(struct run *run, const struct error *why, struct error *err)
 {
-    uint64_t now = clock_us(&run->clock);
-    bool was_open = run->opened;            /* else it is refused or not there */
+    bool was_open = run->reconnect.state == RECONNECT_OPEN; /* else it is refused or not there */
+    bool refused = reconnect_is_refusal(why->code);
     client_disconnected(run->client);
     link_disconnect(run->link);
-    run->link_up = false;
-    run->opened = false;
-    run->draining = false;
     run->open_sent = false;
     run->last_error = *why;
     run->vocabulary_retry_us = 0;
-    bool refused = is_final(why->code);
-    if (refused && link_refused(run, why, err) != STATUS_OK)
-        return why->code;
-    if (run->down_since_us == 0)
-        run->down_since_us = now;
-    if (was_open && !refused)
+    if (!reconnect_failed(&run->reconnect, clock_us(&run->clock), why->code, 0))
+        return error_set(err, why->code, "%s: %s", link_target(run->link), why->text);
+    if (refused)
+        log_line(LOG_WARN, "%s: %s; going on with the other targets", link_target(run->link),
+                 why->text);
+    else if (was_open)
         log_line(LOG_WARN, "%s: %s; connecting again", link_target(run->link), why->text);
-    else if (!refused)
+    else
         tell(run, why->code == STATUS_UNAVAILABLE ? "cannot reach" : "not served by", why->text);
     if (was_open) {
         for (uint32_t i = 0; i < WIRE_UTTERANCES_MAX; i++)
             if (run->jobs[i].used && !run->jobs[i].done)
                 run->jobs[i].transcript.stats.resumes++;
     }
-    uint64_t pause = (uint64_t)RETRY_MIN_US << MIN(run->n_failures, 5u);
-    bool first = refused || (was_open && run->n_failures == 0);
-    run->retry_us = now + (first ? 1 : MIN(pause, (uint64_t)RETRY_MAX_US));
-    run->n_failures++;
     return STATUS_OK;
 }
 
 /* Connects when it is time, notices silence, gives up at the deadline. */
 static enum status look_after_link(struct run *run, struct error *err)
 {
+    struct reconnect *reconnect = &run->reconnect;
     uint64_t now = clock_us(&run->clock);
-    if (run->retry_us && now >= run->retry_us) {
-        run->retry_us = 0;
-        run->called_us = now;
-        enum status rc = link_connect(run->link, err);
-        if (rc != STATUS_OK)
-            return rc;
-    }
-    if (!client_expects(run->client))
-        run->heard_us = now;
-    if (run->draining && client_n_open(run->client) == 0) {
-        struct error why;
-        error_set(&why, STATUS_UNAVAILABLE, "it shuts down");
+    struct reconnect_seen seen = {.now_us = now, .expects = client_expects(run->client),
+                                  .idle = client_n_open(run->client) == 0};
+    struct error why;
+    switch (reconnect_look(reconnect, &seen, &why)) {
+    case RECONNECT_CALL:
+        return link_connect(run->link, reconnect->target, err);
+    case RECONNECT_HANG_UP:
         return link_failed(run, &why, err);
-    }
-    /* A large model on a slow machine may be silent for a whole step: each time that nothing was
-     * committed in between, wait twice as long, or it would begin the same window for ever. */
-    uint64_t silence = (uint64_t)SILENCE_US << MIN(run->n_failures, (uint32_t)SILENCE_DOUBLED_MAX);
-    if (run->link_up && now > run->heard_us + silence) {
-        struct error why;
-        error_set(&why, STATUS_TIMEOUT, "nothing heard for %.1f s", (double)silence / 1e6);
-        return link_failed(run, &why, err);
-    }
-    if (!run->opened && !run->retry_us && now > run->called_us + ANSWER_US)
-        tell(run, "cannot reach", "no answer yet");
-    retry_vocabulary(run);
-    uint64_t since = run->down_since_us ? now - run->down_since_us : 0;
-    double down_s = (double)(run->down_us + since) / 1e6;
-    if (since > 0 && down_s > run->options.deadline_s)
+    case RECONNECT_GIVE_UP:
         return error_set(err, STATUS_UNAVAILABLE,
                          "no target answered for %.0f s (%s: %s). Start target_node there, or name "
                          "another one with --target",
-                         down_s, link_target(run->link), reason(run, run->last_error.text));
+                         (double)reconnect_down_us(reconnect, now) / 1e6, link_target(run->link),
+                         reason(run, run->last_error.text));
+    case RECONNECT_NOTHING:
+        break;
+    }
+    bool calling = reconnect->state == RECONNECT_CALLING || reconnect->state == RECONNECT_ACCEPTED;
+    if (calling && now > reconnect->called_us + ANSWER_US)
+        tell(run, "cannot reach", "no answer yet");
+    retry_vocabulary(run);
     return STATUS_OK;
 }
 
@@ -345,13 +292,12 @@ static enum status take_event(struct run *run, struct link_event *event, struct 
     case LINK_ROOM:
         return STATUS_OK;
     case LINK_UP:
-        run->link_up = true;
-        run->heard_us = clock_us(&run->clock);
+        reconnect_accepted(&run->reconnect, clock_us(&run->clock));
         return STATUS_OK;
     case LINK_DOWN:
         return link_failed(run, &event->error, err);
     case LINK_FRAME:
-        run->heard_us = clock_us(&run->clock);
+        reconnect_heard(&run->reconnect, clock_us(&run->clock));
         rc = client_receive(run->client, &event->frame, &why);
         wire_frame_release(&event->frame);
         return rc == STATUS_OK ? STATUS_OK : link_failed(run, &why, err);
@@ -402,7 +348,7 @@ static void show(struct run *run)
         append_text(vocabulary, view.decided, view.n_decided, decided, sizeof(decided));
         append_text(vocabulary, ids, view.n_drafted, drafted, sizeof(drafted));
     }
-    if (!run->opened && run->told)
+    if (run->reconnect.state != RECONNECT_OPEN && run->told)
         snprintf(drafted, sizeof(drafted), " (waiting for %s, %.0f s left)",
                  link_target(run->link), MAX(patience_s(run), 0.0));
     struct display_state state = {
@@ -450,7 +396,7 @@ enum status run_turn(struct run *run, int64_t wait_us, struct error *err)
 {
     bool worked;
     /* Open may go out before the target has accepted the stream: it saves a round trip. */
-    if (!run->open_sent && !run->retry_us) {
+    if (!run->open_sent && run->reconnect.state != RECONNECT_DOWN) {
         client_connected(run->client, (struct client_sink){.send = sink_send, .queued = sink_queued,
                                                            .context = run->link});
         run->open_sent = true;
@@ -576,17 +522,20 @@ enum status run_new(struct engine *engine, const struct run_options *options,
         calibration_load(engine->description->name, options->client.rules.language,
                          &run->calibration);
     run->options.client.drafter.calibration = &run->calibration;
+    struct reconnect_options reconnect = {.n_targets = options->link.n_targets,
+                                          .patience_us = (uint64_t)(options->deadline_s * 1e6)};
+    memcpy(&reconnect.seed, options->client.session, sizeof(reconnect.seed));
+    reconnect_init(&run->reconnect, &reconnect, clock_us(&run->clock));
+    error_set(&run->last_error, STATUS_UNAVAILABLE, "no connection yet");
     enum status rc = link_new(&options->link, &run->link, err);
     if (rc == STATUS_OK)
         rc = client_new(engine, &run->options.client, &events, &run->client, err);
     if (rc == STATUS_OK)
-        rc = link_connect(run->link, err);
+        rc = look_after_link(run, err);     /* calls the first target */
     if (rc != STATUS_OK) {
         run_free(&run);
         return rc;
     }
-    run->called_us = run->down_since_us = clock_us(&run->clock);
-    error_set(&run->last_error, STATUS_UNAVAILABLE, "no connection yet");
     *out = run;
     return STATUS_OK;
 }

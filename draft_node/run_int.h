@@ -3,6 +3,7 @@
 #define DRAFT_NODE_RUN_INT_H
 
 #include "base/clock.h"
+#include "engine/reconnect.h"
 #include "run.h"
 #include "text/tokenizer.h"
 
@@ -31,17 +32,9 @@ struct run {
     uint64_t vocabulary_hash;               /* asked for; 0: none */
     uint64_t vocabulary_retry_us;           /* ask again at this time; 0: no need */
     uint32_t n_vocabulary_failures;         /* in this session */
+    struct reconnect reconnect;
     bool open_sent;                         /* on the present call */
-    bool link_up;                           /* the target accepted it */
-    bool opened;                            /* and opened the session */
-    bool draining;                          /* it shuts down: nothing new is begun there */
-    uint64_t retry_us;                      /* connect again at this time; 0: a call is under way */
-    uint64_t down_since_us;                 /* no open session since; 0: all is well */
-    uint64_t down_us;                       /* the same before that; since a window was committed */
-    uint64_t heard_us;                      /* last frame, or since when one is owed */
-    uint32_t n_failures;                    /* since a window was committed */
     struct error last_error;                /* why the link is down */
-    uint64_t called_us;                     /* when the present call began */
     uint32_t told;                          /* bit i: in this outage, that target i is missing */
     struct job jobs[WIRE_UTTERANCES_MAX];
     double audio_total_s, audio_done_s;     /* for the display */
