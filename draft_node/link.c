@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/queue.h"
+#include "place.h"
 
 enum { INBOX_MAX = 2 * LINK_POSTED_MAX, ROOM_BYTES = 8192, STALE_MAX = 64 };
 
@@ -191,6 +192,11 @@ enum status link_connect(struct link *link, uint32_t number, struct error *err)
 {
     SA_ASSERT(number < link->options.n_targets);
     link_disconnect(link);
+    if (link->options.placement) {
+        if (link->generation > 1)           /* not the first call: that one failed */
+            placement_ask(link->options.placement, link->address);
+        placement_fill(link->options.placement, &link->options, number);
+    }
     link->number = number;
     link->address = link->options.targets[number];
     struct rpc_client_options options = {
@@ -200,6 +206,8 @@ enum status link_connect(struct link *link, uint32_t number, struct error *err)
     };
     if (link->options.tls_on)
         options.tls = link->options.tls;
+    if (link->options.tls_on && link->options.tls_names[number][0])
+        options.tls.server_name = link->options.tls_names[number];
     enum status rc = rpc_client_new(&options, &link->client, err);
     if (rc == STATUS_OK)
         rc = open_call(link, "/specasr.v1.Verify/Session", &session_handler, &link->call, err);

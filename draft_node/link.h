@@ -24,6 +24,8 @@ enum {
 struct link_options {
     uint32_t n_targets;
     char targets[LINK_TARGETS_MAX][LINK_ADDRESS_MAX];
+    char tls_names[LINK_TARGETS_MAX][LINK_ADDRESS_MAX]; /* "": tls.server_name, or the host */
+    struct placement *placement;            /* says which targets; NULL: those above */
     struct rpc_tls tls;
     bool tls_on;
     uint32_t connect_ms;

@@ -3,6 +3,7 @@
  * Threads:
  *   main          the loop of run.c: events, audio in, drafting, output
  *   rpc           gRPC's completion queue: puts frames into the link's inbox; never blocks
+ *   place         with --coordinator: asks which targets to use
  *   reader        live input only: reads stdin into the inbox
  *   pool 1..n-1   the draft backend's workers
  */
@@ -22,6 +23,7 @@
 #include "config/version.h"
 #include "model/resolve.h"
 #include "output/summary.h"
+#include "place.h"
 #include "run.h"
 #include "spec/calibration.h"
 #include "spec/policy.h"
@@ -29,7 +31,8 @@
 enum { FILES_MAX = 65536 };
 
 struct values {
-    struct option_addresses target;
+    struct option_addresses target, coordinator;
+    bool target_given;
     const char *model;
     bool draft, check;
     int format;
@@ -63,6 +66,10 @@ static const struct option table[] = {
     {.name = "target", .short_name = 'T', .type = OPTION_ADDRESSES, .offset = AT(target), .min = 1,
      .max = 65535, .initial = "127.0.0.1:7600", .value_name = "HOST:PORT,...", .group = "Target",
      .help = "Targets to use; the next one is tried when one fails."},
+    {.name = "coordinator", .short_name = 'c', .type = OPTION_ADDRESSES, .offset = AT(coordinator),
+     .min = 1, .max = 65535, .value_name = "HOST:PORT,...", .group = "Target",
+     .help = "Ask there which targets to use, also when one fails. When none answers: those of the "
+             "last run, then --target if it is given."},
     {.name = "draft", .type = OPTION_BOOL, .offset = AT(draft), .initial = "yes", .group = "Draft",
      .help = "Draft with a local model. --no-draft: the target alone; the text is the same."},
     {.name = "model", .short_name = 'm', .type = OPTION_STRING, .offset = AT(model),
@@ -161,6 +168,7 @@ static const struct option_program program = {
              "activity. There the first Ctrl-C ends the input, and the second the program; when no "
              "target is left, the audio without text is kept in specasr-unsent-TIME.wav.",
     .examples = "draft_node --target 127.0.0.1:7600 talk.flac meeting.mp3\n"
+                "draft_node --coordinator c:7700 talk.flac\n"
                 "draft_node -T a:7600,b:7600 --format srt --language auto film.mp3 > film.srt\n"
                 "ffmpeg -i mic -f s16le -ac 1 -ar 16000 - | draft_node -\n"
                 "draft_node --check --summary talk.flac",
@@ -320,7 +328,8 @@ static struct run_options run_options_from(const struct values *values)
 
 static bool is_loopback(const struct values *values)
 {
-    const char *host = values->target.item[0].host;
+    const char *host = values->coordinator.n ? values->coordinator.item[0].host
+                                             : values->target.item[0].host;
     return strncmp(host, "127.", 4) == 0 || strcmp(host, "localhost") == 0 ||
            strcmp(host, "::1") == 0;
 }
@@ -356,19 +365,43 @@ static int exit_code_of(enum status rc, const struct output *output)
     return summary->n_differing > 0 ? EXIT_CODE_DIFFERS : EXIT_CODE_OK;
 }
 
+/* Without --coordinator the targets are those of --target. */
+static enum status find_place(const struct values *values, struct link_options *link,
+                              struct error *err)
+{
+    struct placement_options options = {.n_coordinators = values->coordinator.n,
+                                        .rounds = values->lockstep ? 8 : 2,
+                                        .patience_ms = (uint32_t)(values->deadline * 1000.0)};
+    if (values->coordinator.n == 0)
+        return STATUS_OK;
+    if (!values->target_given)
+        link->n_targets = 0;
+    for (uint32_t i = 0; i < values->coordinator.n; i++)
+        option_address_format(&values->coordinator.item[i], options.coordinators[i],
+                              sizeof(options.coordinators[i]));
+    if (link->tls_on)
+        options.tls = (struct rpc_tls){.ca = values->tls_ca, .certificate = values->tls_certificate,
+                                       .key = values->tls_key};
+    enum status rc = placement_new(&options, &link->placement, err);
+    return rc == STATUS_OK ? placement_first(link->placement, link, err) : rc;
+}
+
 /* The inputs once, and with --check once more without drafts. */
 static enum status transcribe(const struct values *values, struct engine *engine,
                               struct display *display, struct output *output,
                               const char *const *files, struct error *err)
 {
     struct run_options options = run_options_from(values);
-    enum status rc = run_all(engine, &options, display, output, files, err);
-    if (rc != STATUS_OK || !values->check)
-        return rc;
-    output->write = false;
-    options.client.rules.use_drafts = false;
-    rc = run_all(NULL, &options, display, output, files, err);
-    output->summary->same = output->summary->n_differing > 0 ? SUMMARY_DIFFERS : SUMMARY_SAME;
+    enum status rc = find_place(values, &options.link, err);
+    if (rc == STATUS_OK)
+        rc = run_all(engine, &options, display, output, files, err);
+    if (rc == STATUS_OK && values->check) {
+        output->write = false;
+        options.client.rules.use_drafts = false;
+        rc = run_all(NULL, &options, display, output, files, err);
+        output->summary->same = output->summary->n_differing > 0 ? SUMMARY_DIFFERS : SUMMARY_SAME;
+    }
+    placement_free(&options.link.placement);
     return rc;
 }
 
@@ -455,6 +488,7 @@ int main(int argc, char **argv)
         exit_code = policy_error(values.policy);
     else if (strlen(values.language) > 7)
         exit_code = options_usage_error(&program, "--language takes a code such as en, or auto");
+    values.target_given = options_given(options, "target");
     values.draft &= policy.drafts;
     if (exit_code == EXIT_CODE_OK)
         exit_code = run_program(&values, files);

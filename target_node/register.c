@@ -27,6 +27,7 @@ struct registration {
     struct queue *wake;                     /* an item: look at once; closed: end */
     pthread_t thread;
     bool thread_runs;
+    atomic_bool ending;
     /* the thread's */
     struct rpc_client *client;
     uint32_t number;                        /* of the coordinator */
@@ -182,7 +183,7 @@ static void *thread_main(void *argument)
         bool named = registration->info.address[0] != '\0';
         bool stale = registration->stale;
         pthread_mutex_unlock(&registration->lock);
-        if (!named)
+        if (!named || atomic_load(&registration->ending))
             pause_ms = RETRY_MAX_MS;
         else if (registration->registered && !stale)
             pause_ms = report_once(registration);
@@ -261,6 +262,7 @@ void registration_stop(struct registration **registration_ptr)
     struct registration *registration = *registration_ptr;
     if (!registration)
         return;
+    atomic_store(&registration->ending, true);
     if (registration->thread_runs) {
         queue_close(registration->wake);
         pthread_join(registration->thread, NULL);
