@@ -23,6 +23,8 @@ enum {
 struct toy_backend {
     struct backend base;
     struct toy_options options;
+    struct toy_time time;       /* pace NULL: none */
+    uint32_t n_open;
     float *logits;              /* one row */
 };
 
@@ -31,6 +33,7 @@ struct toy_sequence {
     struct kv kv;
     uint64_t audio;             /* hash of the window */
     uint32_t slices;            /* done so far */
+    uint64_t encode_left_us;    /* in virtual time */
     bool encoded;
     bool silent;
     uint32_t n_heard;
@@ -110,10 +113,12 @@ static uint32_t script_max(const struct toy_options *options)
 }
 
 /* The vocabulary's text tokens are the ids below the end token. */
-static uint32_t make_script(const struct model_description *m, uint64_t audio, uint32_t longest,
-                            int32_t *tokens)
+static uint32_t make_script(const struct model_description *m, uint64_t audio,
+                            const struct toy_options *options, int32_t *tokens)
 {
-    uint32_t n = 1 + (uint32_t)(mix(audio) % longest);
+    uint32_t longest = script_max(options);
+    uint32_t shortest = options && options->script_min ? MIN(options->script_min, longest) : 1;
+    uint32_t n = shortest + (uint32_t)(mix(audio) % (longest - shortest + 1));
     for (uint32_t i = 0; i < n; i++)
         tokens[i] = (int32_t)(mix(audio + i + 1) % (uint32_t)m->special.end);
     return n;
@@ -125,7 +130,7 @@ uint32_t toy_script(const struct model_description *description, const struct to
     bool silent;
     int32_t script[SCRIPT_MAX];
     uint64_t audio = hash_features(features, &silent);
-    uint32_t n = silent ? 0 : make_script(description, audio, script_max(options), script);
+    uint32_t n = silent ? 0 : make_script(description, audio, options, script);
     n = MIN(n, max);
     memcpy(tokens, script, n * sizeof(*tokens));
     return n;
@@ -136,7 +141,7 @@ static void hear(struct toy_sequence *s, const struct toy_backend *toy)
 {
     int32_t script[SCRIPT_MAX];
     uint32_t n =
-        s->silent ? 0 : make_script(toy->base.model, s->audio, script_max(&toy->options), script);
+        s->silent ? 0 : make_script(toy->base.model, s->audio, &toy->options, script);
     s->n_heard = 0;
     for (uint32_t i = 0; i < n; i++) {
         uint64_t hash = mix(mix(toy->options.seed) ^ s->audio ^ i);
@@ -243,8 +248,24 @@ static enum status verb_open(struct backend *backend, struct sequence **out, str
         return error_set(err, STATUS_NO_MEMORY, "no memory for a sequence");
     sequence->base.backend = backend;
     kv_init(&sequence->kv, backend->model->decoder.n_positions);
+    ((struct toy_backend *)backend)->n_open++;
     *out = &sequence->base;
     return STATUS_OK;
+}
+
+/* A slice; true: it was the last. */
+static bool encode_slice(struct toy_sequence *s, struct toy_backend *toy, uint64_t budget_us)
+{
+    bool whole = budget_us == UINT64_MAX;
+    if (toy->time.pace) {
+        uint64_t slice = MIN(s->encode_left_us, budget_us);
+        toy->time.spend(toy->time.context, slice);
+        s->encode_left_us -= slice;
+        s->slices = 1;
+        return s->encode_left_us == 0;
+    }
+    s->slices = whole ? toy->options.encode_slices : s->slices + 1;
+    return s->slices >= toy->options.encode_slices;
 }
 
 static enum status verb_encode(struct sequence *base, const struct backend_features *features,
@@ -267,9 +288,10 @@ static enum status verb_encode(struct sequence *base, const struct backend_featu
         kv_init(&s->kv, base->backend->model->decoder.n_positions);
         s->audio = hash_features(features, &s->silent);
         hear(s, toy);
+        if (toy->time.pace)
+            s->encode_left_us = (uint64_t)(1000.0f * toy->time.pace->encode_ms);
     }
-    s->slices = budget_us == UINT64_MAX ? toy->options.encode_slices : s->slices + 1;
-    if (s->slices < toy->options.encode_slices)
+    if (!encode_slice(s, toy, budget_us))
         return STATUS_OK;
     s->slices = 0;
     s->encoded = *done = true;
@@ -323,6 +345,9 @@ static enum status verb_forward(struct backend *backend, struct backend_row *row
     for (uint32_t i = 0; i < n_rows && status == STATUS_OK; i++)
         if (rows[i].rules || rows[i].logits || rows[i].no_speech)
             evaluate((struct toy_backend *)backend, &rows[i], i);
+    struct toy_time *time = &((struct toy_backend *)backend)->time;
+    if (time->pace)
+        time->spend(time->context, (uint64_t)(1000.0f * pace_ms(time->pace, n_rows)));
     return status;
 }
 
@@ -338,6 +363,7 @@ static void verb_keep(struct sequence *base, uint32_t n_base, const uint8_t *row
 
 static void verb_close(struct sequence *sequence)
 {
+    ((struct toy_backend *)sequence->backend)->n_open--;
     free(sequence);
 }
 
@@ -351,6 +377,11 @@ static const struct backend_ops toy_ops = {
     .open = verb_open, .encode = verb_encode, .forward = verb_forward, .keep = verb_keep,
     .close = verb_close, .free = verb_free,
 };
+
+uint32_t toy_open_sequences(const struct backend *toy)
+{
+    return ((const struct toy_backend *)toy)->n_open;
+}
 
 enum status toy_backend_new(const struct model_description *description,
                             const struct toy_options *options, struct backend **out,
@@ -369,6 +400,8 @@ enum status toy_backend_new(const struct model_description *description,
     }
     if (options)
         toy->options = *options;
+    if (options && options->time)
+        toy->time = *options->time;
     if (toy->options.encode_slices == 0)
         toy->options.encode_slices = SLICES_DEFAULT;
     if (!toy->options.kernels)

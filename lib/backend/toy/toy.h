@@ -14,18 +14,31 @@
 #define BACKEND_TOY_TOY_H
 
 #include "backend/backend.h"
+#include "backend/paced/pace.h"
 
 struct toy_options {
     uint64_t seed;
     float mistakes;             /* share of places misheard, 0..1 */
     uint32_t script_max;        /* longest script in text tokens; 0: 40 */
+    uint32_t script_min;        /* shortest; 0: 1 */
     uint32_t encode_slices;     /* encode takes this many slices under a budget of 0; 0: 4 */
     const struct kernels *kernels;  /* NULL: kernels_find(NULL) */
+    const struct toy_time *time;    /* copied; NULL: work takes no time but its own */
+};
+
+/* Virtual time: passes and encoder slices (of the budget's length) are told what they take. */
+struct toy_time {
+    const struct pace *pace;    /* borrowed for the backend's life */
+    void (*spend)(void *context, uint64_t us);
+    void *context;
 };
 
 /* A small multilingual vocabulary with all special tokens and 1,501 timestamps: text tokens
  * 0..455. */
 void toy_description(struct model_description *out);
+
+/* Sequences that are open: who opens them must close them. */
+uint32_t toy_open_sequences(const struct backend *toy);
 
 /* Borrows the description for the backend's life. `options` may be NULL. */
 MUST_CHECK enum status toy_backend_new(const struct model_description *description,

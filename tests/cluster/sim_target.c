@@ -1,0 +1,292 @@
+/* sim_target.c: a target's process as target_node/serve.c runs it, in virtual time: takes what has
+ * come, ticks, ends streams; a watchdog says Alive during a long step. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../support/support.h"
+#include "engine/target_int.h"
+#include "sim_int.h"
+
+enum {
+    OPEN_WITHIN_US = 5000000,
+    SLOW_US = 500000,
+    SPEAK_US = 250000,
+    DRAIN_US = 2000000
+};
+
+static struct sim_target *target_of(struct node *node)
+{
+    return (struct sim_target *)node;
+}
+
+/* ---- frames out ---- */
+
+static bool send_frame(void *context, const struct wire_frame *frame)
+{
+    struct line *line = context;
+    struct sim_target *target = line->target;
+    struct sim *sim = line->sim;
+    uint64_t now = target->node.now_us;
+    if (frame->kind == WIRE_WINDOW_FINAL)
+        sim_reached(sim, line->client, target, SIM_FINAL, sim->now_us,
+                    now + line->client->plan.net.delay_us);
+    if (line_send(line, CLIENT_SIDE, frame, now))
+        return true;
+    line_close(line, TARGET_SIDE, now, STATUS_EXHAUSTED, "the client does not read its frames");
+    return false;
+}
+
+static void watchdog(struct node *node, uint64_t us)
+{
+    struct sim_target *target = target_of(node);
+    const struct wire_frame alive = {.kind = WIRE_ALIVE};
+    uint64_t at = MAX(target->began_us + SLOW_US, target->spoken_us + SPEAK_US);
+    for (; at < node->now_us + us; at += SPEAK_US) {
+        target->spoken_us = at;
+        for (uint32_t i = 0; i < target->n_connections; i++) {
+            struct connection *c = &target->connections[i];
+            if (c->line && c->owed)
+                (void)line_send(c->line, CLIENT_SIDE, &alive, at);
+        }
+    }
+}
+
+/* ---- streams ---- */
+
+static struct connection *find(struct sim_target *target, const struct line *line)
+{
+    for (uint32_t i = 0; i < target->n_connections; i++)
+        if (target->connections[i].line == line)
+            return &target->connections[i];
+    return NULL;
+}
+
+static void end_stream(struct sim_target *target, struct connection *c, enum status code,
+                       const char *text)
+{
+    sim_trace(target->node.sim, target->node.now_us, "target %u: ends line %u: %s", target->number,
+              c->line->number, text);
+    if (!c->line->closed[TARGET_SIDE])
+        line_close(c->line, TARGET_SIDE, target->node.now_us, code, text);
+    target_session_close(&c->session);
+    c->line = NULL;
+}
+
+static void open_stream(struct sim_target *target, struct line *line)
+{
+    struct error err;
+    uint32_t i = 0;
+    while (i < target->n_connections && target->connections[i].line)
+        i++;
+    if (i == target->connections_max)
+        target->connections =
+            sim_grow(target->connections, &target->connections_max, sizeof(*target->connections));
+    if (i == target->n_connections)
+        target->n_connections++;
+    struct connection *c = &target->connections[i];
+    *c = (struct connection){.line = line, .opened_us = clock_us(&target->engine.clock)};
+    struct target_sink sink = {.send = send_frame, .context = line};
+    enum status rc = target_session_open(target->target, sink, &c->session, &err);
+    if (rc != STATUS_OK)
+        end_stream(target, c, rc, err.text);
+}
+
+static void take_frame(struct sim_target *target, struct connection *c, const struct item *item)
+{
+    struct wire_frame frame;
+    struct error err;
+    enum status rc = wire_unpack(item->bytes.data, item->bytes.size, true, &frame, &err);
+    if (rc == STATUS_OK) {
+        rc = target_session_receive(c->session, &frame, &err);
+        wire_frame_release(&frame);
+    }
+    if (rc == STATUS_OK)
+        return;
+    /* Only the race of two streams of one session may end like this. */
+    if (rc != STATUS_CANCELLED)
+        sim_violated(target->node.sim, "target %u refused a frame of client %u: %s", target->number,
+                     c->line->client->number, err.text);
+    end_stream(target, c, rc, err.text);
+}
+
+static void take_items(struct sim_target *target)
+{
+    struct item item;
+    while (node_take(&target->node, &item)) {
+        struct connection *c = find(target, item.line);
+        if (item.kind == ITEM_OPEN)
+            open_stream(target, item.line);
+        else if (item.kind == ITEM_FRAME && c && c->session)
+            take_frame(target, c, &item);
+        else if (item.kind == ITEM_DONE && c)
+            end_stream(target, c, item.why.code, "the client is gone");
+        wire_bytes_release(&item.bytes);
+    }
+}
+
+/* Ends what is over; returns when to look again (engine clock). */
+static uint64_t end_streams(struct sim_target *target)
+{
+    uint64_t now = clock_us(&target->engine.clock), next = UINT64_MAX;
+    for (uint32_t i = 0; i < target->n_connections; i++) {
+        struct connection *c = &target->connections[i];
+        if (!c->line)
+            continue;
+        c->owed = target_session_busy(c->session);
+        if (target_session_dead(c->session))
+            end_stream(target, c, STATUS_UNAVAILABLE, "the session ended");
+        else if (!target_session_ready(c->session) && now >= c->opened_us + OPEN_WITHIN_US)
+            end_stream(target, c, STATUS_TIMEOUT, "no Open frame came");
+        else if (!target_session_ready(c->session))
+            next = MIN(next, c->opened_us + OPEN_WITHIN_US);
+    }
+    return next;
+}
+
+/* ---- what a test wants to know ---- */
+
+static enum sim_phase phase_of(struct sim_target *target, struct target_session *session)
+{
+    struct utterance *u = session_current(session);
+    if (!u)
+        return SIM_AT_TIME;
+    if (target->target->draining)
+        return SIM_DRAIN;
+    if (u->phase == PHASE_LISTEN && u->audio.end > u->audio.first)
+        return SIM_AUDIO;
+    if (u->phase == PHASE_ENCODE && target->target->encoding == session)
+        return SIM_ENCODE;
+    if (u->phase == PHASE_DECODE && u->attempt.n_decided > 1)
+        return SIM_VERIFY;
+    return SIM_AT_TIME;
+}
+
+static void tell_phases(struct sim_target *target)
+{
+    for (uint32_t i = 0; i < target->n_connections; i++) {
+        struct connection *c = &target->connections[i];
+        enum sim_phase phase = c->line ? phase_of(target, c->session) : SIM_AT_TIME;
+        if (phase != SIM_AT_TIME)
+            sim_reached(target->node.sim, c->line->client, target, phase, target->began_us,
+                        target->node.now_us + c->line->client->plan.net.delay_us);
+    }
+}
+
+/* No slot and no sequence without a stream. */
+static void audit(struct sim_target *target)
+{
+    uint32_t n_streams = 0;
+    const struct target *t = target->target;
+    for (uint32_t i = 0; i < target->n_connections; i++)
+        n_streams += target->connections[i].line != NULL;
+    uint32_t n_sequences = toy_open_sequences(target->engine.backend);
+    if (t->n_sessions != n_streams || n_sequences != n_streams + (t->probe.sequence != NULL))
+        sim_violated(target->node.sim, "target %u: %u sessions and %u sequences for %u streams",
+                     target->number, t->n_sessions, n_sequences, n_streams);
+}
+
+/* ---- life ---- */
+
+static bool any_busy(const struct sim_target *target)
+{
+    for (uint32_t i = 0; i < target->n_connections; i++)
+        if (target->connections[i].line && target_session_busy(target->connections[i].session))
+            return true;
+    return false;
+}
+
+static void restart(struct sim *sim, void *object, uint64_t argument)
+{
+    struct sim_target *target = object;
+    (void)argument;
+    sim_trace(sim, sim->now_us, "target %u: starts", target->number);
+    sim_target_start(target);
+}
+
+/* Drained: tells the streams, ends, and comes back. */
+static void leave(struct sim_target *target)
+{
+    struct sim *sim = target->node.sim;
+    for (uint32_t i = 0; i < target->n_connections; i++)
+        if (target->connections[i].line)
+            end_stream(target, &target->connections[i], STATUS_UNAVAILABLE,
+                       "the target was shut down");
+    sim_at(sim, target->node.now_us + target->drain_down_us, restart, target, 0);
+    sim_target_stop(target);
+}
+
+static void turn(struct node *node)
+{
+    struct sim_target *target = target_of(node);
+    target->began_us = node->now_us;
+    take_items(target);
+    if (target->drain_wanted && !target->drain_end_us) {
+        target->drain_end_us = node->now_us + DRAIN_US;
+        target_drain(target->target, DRAIN_US / 1000);
+    }
+    if (target->drain_end_us && (!any_busy(target) || node->now_us >= target->drain_end_us)) {
+        leave(target);
+        return;
+    }
+    uint64_t until = target_tick(target->target);
+    until = MIN(until, end_streams(target));
+    tell_phases(target);
+    audit(target);
+    target->work.busy_us += node->now_us - target->began_us;
+    if (node->down)
+        return;
+    if (node->n_inbox > 0 || until == 0)
+        node_wake(node, node->now_us);
+    else if (until != UINT64_MAX)
+        node_wake(node, node_from_clock(node, until));
+    if (target->drain_end_us)
+        node_wake(node, MIN(node->now_us + 1000, target->drain_end_us));
+}
+
+void sim_target_drain(struct sim_target *target, uint64_t down_us)
+{
+    if (target->node.down || target->drain_wanted)
+        return;
+    target->drain_wanted = true;
+    target->drain_down_us = down_us;
+    node_wake(&target->node, target->node.sim->now_us);
+}
+
+void sim_target_start(struct sim_target *target)
+{
+    struct error err;
+    struct sim *sim = target->node.sim;
+    target->node.down = false;
+    target->node.now_us = sim->now_us;
+    target->node.frozen_until_us = 0;
+    target->node.wake_us = UINT64_MAX;
+    target->node.spending = watchdog;
+    target->node.turn = turn;
+    target->drain_end_us = 0;
+    target->drain_wanted = false;
+    target->engine = sim->world->toy.engine;
+    target->engine.clock = node_clock(&target->node);
+    struct toy_time time = node_time(&target->node, sim->options.target_pace);
+    target->engine.backend = world_backend(sim->world, 1, sim->world->options.mistakes, &time);
+    assert_ok(target_new(&target->engine, &sim->options.target, &target->target, &err), &err);
+    node_wake(&target->node, sim->now_us);
+}
+
+void sim_target_stop(struct sim_target *target)
+{
+    if (!target->target)
+        return;
+    for (uint32_t i = 0; i < target->n_connections; i++)
+        target_session_close(&target->connections[i].session);
+    free(target->connections);
+    target->connections = NULL;
+    target->n_connections = target->connections_max = 0;
+    target_free(&target->target);
+    if (toy_open_sequences(target->engine.backend) > 0)
+        sim_violated(target->node.sim, "target %u kept sequences", target->number);
+    backend_free(&target->engine.backend);
+    node_clear_inbox(&target->node);
+    target->node.down = true;
+    target->node.generation++;
+    target->node.wake_us = UINT64_MAX;
+}

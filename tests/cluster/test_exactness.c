@@ -1,0 +1,98 @@
+/* Many sessions in one pass: every transcript is that of the target alone. */
+#include <stdio.h>
+#include <string.h>
+
+#include "../support/support.h"
+#include "scenario.h"
+
+static const struct sim_utterance utterances[][2] = {
+    {{{20, 16000 * 3}, 0}, {{21, 16000 * 9}, 100 * MS}},
+    {{{22, 16000 * 33}, 50 * MS}, {{23, 8000}, 60 * MS}},
+    {{{24, 16000 * 12}, 0}, {{25, 16000 * 30}, SECOND}},
+    {{{26, 1}, 0}, {{27, 16000 * 6}, 10 * MS}},
+};
+
+static const char *const policies[] = {"full", "ar",          "spec:8",     "asp",   "asp:auto",
+                                       "sparse", "asp+recycle", "sparse:auto"};
+
+/* Client number i: its policy, mode, price, language, temperature, machine and network. */
+static struct sim_plan mixed(uint32_t i)
+{
+    struct sim_plan plan = scenario_plan(utterances[i % ARRAY_LEN(utterances)], 2);
+    struct wire_rules *rules = &plan.options.rules;
+    assert_true(spec_policy_parse(policies[i % ARRAY_LEN(policies)],
+                                  &plan.options.drafter.policy));
+    plan.drafts = i % 5 != 4;
+    plan.mistakes = i % 3 == 0 ? 0.5f : 0.08f;
+    plan.pace = i % 2 ? &pace_phone : &pace_laptop;
+    plan.net = i % 3 == 0 ? net_near : i % 3 == 1 ? net_far : net_radio;
+    plan.live = i % 7 == 3;
+    rules->timestamps = plan.options.drafter.timestamps = i % 3 != 1;
+    rules->lockstep = i % 8 == 3;
+    rules->wait_draft = i % 8 == 5;
+    rules->row_price = i % 4 == 2 ? 0.0f : -1.0f;
+    rules->rows_max = i % 6 == 5 ? 5 : 0;
+    rules->temperature = i % 4 == 1 ? 0.7f : 0.0f;
+    rules->seed = i % 2;
+    rules->fallback = i % 2 == 0;
+    if (i % 4 == 3)
+        memcpy(rules->language, "auto", 5);
+    memcpy(plan.options.drafter.language, rules->language, sizeof(rules->language));
+    plan.options.codec = i % 8 == 0 ? WIRE_FLAC : WIRE_PCM_S16;
+    return plan;
+}
+
+static void run_mixed(uint32_t n_clients, const struct pace *pace)
+{
+    uint64_t seeds[2];
+    uint32_t n_seeds = sim_seeds(n_clients, n_clients < 64 ? 2 : 1, seeds);
+    for (uint32_t s = 0; s < n_seeds; s++) {
+        struct sim_options options = scenario_options(seeds[s], 1);
+        options.target_pace = pace;
+        options.target.sessions_max = 64;
+        struct sim *sim = sim_new(&scenario_world, &options);
+        for (uint32_t i = 0; i < n_clients; i++) {
+            struct sim_plan plan = mixed(i + (uint32_t)seeds[s]);
+            (void)sim_add_client(sim, &plan);
+        }
+        scenario_check(sim, 600u * SECOND);
+    }
+}
+
+static void one_session(void **state)
+{
+    (void)state;
+    run_mixed(1, &pace_gpu);
+    run_mixed(1, &pace_cpu);
+}
+
+static void two_sessions(void **state)
+{
+    (void)state;
+    run_mixed(2, &pace_gpu);
+    run_mixed(2, &pace_cpu);
+}
+
+static void eight_sessions(void **state)
+{
+    (void)state;
+    run_mixed(8, &pace_gpu);
+    run_mixed(8, &pace_cpu);
+}
+
+static void sixty_four_sessions(void **state)
+{
+    (void)state;
+    run_mixed(64, &pace_gpu);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_session),
+        cmocka_unit_test(two_sessions),
+        cmocka_unit_test(eight_sessions),
+        cmocka_unit_test(sixty_four_sessions),
+    };
+    return cmocka_run_group_tests(tests, scenario_open, scenario_close);
+}

@@ -1,0 +1,198 @@
+/* Every fault in every phase of an utterance: nothing lost, nothing twice, no slot leaked. */
+#include <stdio.h>
+
+#include "../support/support.h"
+#include "scenario.h"
+
+enum { SEEDS = 6 };
+
+struct cell {
+    enum sim_fault_kind kind;
+    const char *name;
+    uint64_t duration_us;
+    uint64_t outage_max_us;                 /* a client may be without a session for so long */
+};
+
+static const struct sim_utterance short_ones[] = {{{5, 48000}, 0},
+                                                  {{6, 16000 * 34}, 200 * MS},
+                                                  {{7, 16000 * 5}, 400 * MS}};
+static const struct sim_utterance others[] = {{{8, 16000 * 8}, 0}, {{9, 16000 * 2}, 3 * SECOND}};
+
+static void add_clients(struct sim *sim, bool live)
+{
+    struct sim_plan subject = scenario_plan(short_ones, ARRAY_LEN(short_ones));
+    struct sim_plan other = scenario_plan(others, ARRAY_LEN(others));
+    subject.live = live;
+    sim_add_client(sim, &subject);
+    other.options.rules.wait_draft = true;
+    sim_add_client(sim, &other);
+    other.first_target = 1;
+    other.drafts = false;
+    sim_add_client(sim, &other);
+}
+
+/* One cell under one seed; returns whether its fault happened. */
+static bool run_cell(const struct cell *cell, enum sim_phase phase, uint64_t seed,
+                     uint64_t *outage_us)
+{
+    struct sim_options options = scenario_options(seed, 2);
+    struct sim *sim = sim_new(&scenario_world, &options);
+    add_clients(sim, seed % 3 == 0);
+    struct sim_fault drain = {.kind = SIM_DRAIN_TARGET, .phase = SIM_ENCODE, .client = 0,
+                              .target = SIM_ANY, .duration_us = 500 * MS};
+    struct sim_fault fault = {.kind = cell->kind, .phase = phase, .client = 0, .target = SIM_ANY,
+                              .skip = phase >= SIM_FINAL || phase == SIM_OPENING ? seed % 2
+                                                                                 : seed % 5 * 3,
+                              .duration_us = cell->duration_us};
+    if (phase == SIM_DRAIN)
+        sim_add_fault(sim, &drain);
+    if (phase == SIM_OPENING && fault.skip) {   /* the second opening needs a first loss */
+        struct sim_fault cut = {.kind = SIM_CUT, .phase = SIM_VERIFY, .client = 0,
+                                .target = SIM_ANY};
+        sim_add_fault(sim, &cut);
+    }
+    sim_add_fault(sim, &fault);
+    const char *wrong = sim_run(sim, 200u * SECOND);
+    if (wrong)
+        fail_msg("%s in phase %d: %s", cell->name, (int)phase, wrong);
+    *outage_us = MAX(*outage_us, sim_outage_max_us(sim));
+    if (sim_outage_max_us(sim) > cell->outage_max_us)
+        fail_msg("%s in phase %d: a client was without a session for %llu ms [SIM_SEED=%llu]",
+                 cell->name, (int)phase, (unsigned long long)sim_outage_max_us(sim) / 1000u,
+                 (unsigned long long)seed);
+    bool fired = sim_n_fired(sim) > (phase == SIM_DRAIN || (phase == SIM_OPENING && seed % 2));
+    sim_free(&sim);
+    return fired;
+}
+
+static void every_phase_survives(const struct cell *cell)
+{
+    uint64_t seeds[SEEDS], outage_us = 0;
+    uint32_t n_seeds = sim_seeds(1, SEEDS, seeds);
+    for (int phase = SIM_OPENING; phase < SIM_PHASES; phase++) {
+        uint32_t n_fired = 0;
+        for (uint32_t i = 0; i < n_seeds; i++)
+            n_fired += run_cell(cell, (enum sim_phase)phase, seeds[i], &outage_us);
+        if (n_fired == 0 && n_seeds == SEEDS)
+            fail_msg("%s never happened in phase %d", cell->name, phase);
+    }
+    printf("             %s: without a session for at most %llu ms\n", cell->name,
+           (unsigned long long)outage_us / 1000u);
+}
+
+static void a_cut_connection(void **state)
+{
+    (void)state;
+    every_phase_survives(&(struct cell){SIM_CUT, "cut", 0, 1000 * MS});
+}
+
+static void a_client_at_another_address(void **state)
+{
+    (void)state;
+    every_phase_survives(&(struct cell){SIM_MOVE, "move", 0, 1000 * MS});
+}
+
+static void a_short_partition(void **state)
+{
+    (void)state;
+    every_phase_survives(&(struct cell){SIM_PARTITION, "partition of 1 s", 1000 * MS, 3 * SECOND});
+}
+
+static void a_long_partition(void **state)
+{
+    (void)state;
+    every_phase_survives(&(struct cell){SIM_PARTITION, "partition of 8 s", 8 * SECOND,
+                                        9 * SECOND});
+}
+
+static void a_target_frozen_for_a_second(void **state)
+{
+    (void)state;
+    every_phase_survives(&(struct cell){SIM_FREEZE_TARGET, "target frozen for 1 s", SECOND,
+                                        3 * SECOND});
+}
+
+static void a_target_frozen_for_long(void **state)
+{
+    (void)state;
+    every_phase_survives(&(struct cell){SIM_FREEZE_TARGET, "target frozen for 7 s", 7 * SECOND,
+                                        8 * SECOND});
+}
+
+static void a_target_killed_and_restarted(void **state)
+{
+    (void)state;
+    every_phase_survives(&(struct cell){SIM_CRASH_TARGET, "target killed", 3 * SECOND,
+                                        1500 * MS});
+}
+
+static void a_target_drained(void **state)
+{
+    (void)state;
+    every_phase_survives(&(struct cell){SIM_DRAIN_TARGET, "target drained", 2 * SECOND,
+                                        1500 * MS});
+}
+
+static void a_slow_reader(void **state)
+{
+    (void)state;
+    every_phase_survives(&(struct cell){SIM_SLOW_READER, "slow reader", 4 * SECOND, 6 * SECOND});
+}
+
+static void a_frozen_client(void **state)
+{
+    (void)state;
+    every_phase_survives(&(struct cell){SIM_FREEZE_CLIENT, "client frozen", 5 * SECOND,
+                                        6500 * MS});
+}
+
+static void a_killed_client_leaves_no_session(void **state)
+{
+    (void)state;
+    every_phase_survives(&(struct cell){SIM_KILL_CLIENT, "client killed", 0, 1500 * MS});
+}
+
+/* Many things at once, for a long time. */
+static void storms(void **state)
+{
+    uint64_t seeds[12];
+    uint32_t n_seeds = sim_seeds(1000, ARRAY_LEN(seeds), seeds);
+    (void)state;
+    for (uint32_t i = 0; i < n_seeds; i++) {
+        uint64_t random = seeds[i] * 77;
+        struct sim_options options = scenario_options(seeds[i], 3);
+        options.patience_us = 300u * SECOND;
+        struct sim *sim = sim_new(&scenario_world, &options);
+        for (uint32_t c = 0; c < 2; c++)
+            add_clients(sim, c == 1);
+        for (uint32_t f = 0; f < 24; f++) {
+            struct sim_fault fault = {
+                .kind = (enum sim_fault_kind)(support_random(&random) % SIM_KILL_CLIENT),
+                .client = (int)(support_random(&random) % 6),
+                .target = (int)(support_random(&random) % 3),
+                .at_us = support_random(&random) % (20u * SECOND),
+                .duration_us = 1 + support_random(&random) % (4u * SECOND)};
+            sim_add_fault(sim, &fault);
+        }
+        scenario_check(sim, 300u * SECOND);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_cut_connection),
+        cmocka_unit_test(a_client_at_another_address),
+        cmocka_unit_test(a_short_partition),
+        cmocka_unit_test(a_long_partition),
+        cmocka_unit_test(a_target_frozen_for_a_second),
+        cmocka_unit_test(a_target_frozen_for_long),
+        cmocka_unit_test(a_target_killed_and_restarted),
+        cmocka_unit_test(a_target_drained),
+        cmocka_unit_test(a_slow_reader),
+        cmocka_unit_test(a_frozen_client),
+        cmocka_unit_test(a_killed_client_leaves_no_session),
+        cmocka_unit_test(storms),
+    };
+    return cmocka_run_group_tests(tests, scenario_open, scenario_close);
+}
