@@ -310,7 +310,7 @@ static void take_events(struct serve *serve, uint64_t until_us)
 static void *model_thread(void *argument)
 {
     struct serve *serve = argument;
-    uint64_t until = UINT64_MAX, end_us = UINT64_MAX;
+    uint64_t until = 0, end_us = UINT64_MAX;
     for (;;) {
         atomic_store(&serve->step_began_us, 0);
         take_events(serve, MIN(until, end_us));

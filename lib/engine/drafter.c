@@ -16,6 +16,9 @@ enum {
     REPEATED_MIN = 8                        /* tokens that three rounds must cover */
 };
 
+/* Of the tokens behind a mismatch, those that a later draft splices: 0.72 to 0.79 on speech. */
+static const float reuse = 0.75f;
+
 static enum status check_language(struct drafter *drafter, struct error *err)
 {
     const struct model_description *model = drafter->engine->description;
@@ -152,8 +155,12 @@ static bool stops_early(const struct drafter *drafter)
         confidence[i] = expf(attempt->logprob[drafter->n_forced + i]);
     struct spec_stop stop = {
         .theta = policy->theta, .cap = policy->cap, .calibration = drafter->options.calibration,
-        .costs = {.pass_us = drafter->price.step_us, .row_us = drafter->price.row_us,
+        .costs = {.pass_us = drafter->price.step_us,
+                  .reuse = policy->recycle ? reuse : 0.0f,
                   .draft_us = (float)stats->decode_us / (float)MAX(stats->steps, 1u)}};
+    /* A target that proposes by itself takes the rows that pay, and keeps the rest of the draft. */
+    if (!policy->realign)
+        stop.costs.row_us = drafter->price.row_us;
     return spec_stop_here(&stop, confidence, n);
 }
 

@@ -55,11 +55,12 @@ struct utterance {
     struct wire_window_stats stats;
 };
 
-/* How long the client's drafts take, smoothed; 0: not known. */
+/* How long the client's drafts take, and what they bring, smoothed; 0: not known. */
 struct draft_habits {
     float first_us;                         /* from a window's complete audio to its first draft */
     float again_us;                         /* from a surprise to the next draft */
     float tokens;                           /* decided per pass with a fresh draft */
+    float decided, us;                      /* tokens of late; passes and waits that they took */
 };
 
 struct target_session {

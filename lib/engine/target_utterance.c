@@ -21,6 +21,9 @@ enum {
  * rise by a tenth and rows per token double (docs/SPEED.md). */
 static const float survival_min = 0.05f;
 
+/* The rate of tokens is that of the last twenty passes or so. */
+static const float rate_memory = 0.95f;
+
 static const struct model_description *model_of(const struct target_session *session)
 {
     return session->target->engine->description;
@@ -244,8 +247,6 @@ static void draft_arrived(struct target_session *session, struct utterance *u,
 {
     if (draft->n_prefix == 0 && draft->complete)
         learn_delay(&session->habits.first_us, u->times.ready_us, now_us(session));
-    else if (session->mode == SPEC_MODE_TURNS && u->waiting)
-        learn_delay(&session->habits.again_us, u->waiting_since_us, now_us(session));
     else if (u->times.surprised_us)
         learn_delay(&session->habits.again_us, u->times.surprised_us, now_us(session));
     u->times.surprised_us = 0;
@@ -357,7 +358,7 @@ static struct spec_turn decide_turn(struct target_session *session, struct utter
         .draft_fresh = is_fresh(session, u),
         .draft_complete = u->draft.complete,
         .draft_tokens = session->habits.tokens,
-        .draft_wait_us = session->habits.again_us,
+        .rate = session->habits.us > 0.0f ? session->habits.decided / session->habits.us : 0.0f,
     };
     if (session->ask.rows_max > 0)
         ask.n_nodes_max = MIN(ask.n_nodes_max, session->ask.rows_max -
@@ -382,8 +383,11 @@ static void begin_wait(struct target_session *session, struct utterance *u)
 
 static void end_wait(struct target_session *session, struct utterance *u)
 {
+    float us = (float)(now_us(session) - u->waiting_since_us);
     if (u->waiting && session->mode == SPEC_MODE_FREE)
-        spec_balance_wait(&u->balance, (float)(now_us(session) - u->waiting_since_us));
+        spec_balance_wait(&u->balance, us);
+    if (u->waiting && u->attempt.n_decided > 0)
+        session->habits.us += us;
     u->waiting = false;
 }
 
@@ -456,6 +460,8 @@ static bool learn_pass(struct target_session *session, struct utterance *u, uint
 {
     const struct attempt *attempt = &u->attempt;
     struct spec_realign how = realign_for(session);
+    session->habits.decided = rate_memory * session->habits.decided + (float)n_new;
+    session->habits.us = rate_memory * session->habits.us + us;
     if (attempt->tree.n > 0) {
         spec_balance_pass(&u->balance, &session->target->cost, attempt->n_pending, n_new, us);
         if (!u->draft_tried)

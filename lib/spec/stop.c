@@ -3,17 +3,22 @@
 /* How sure the next token will be, before it is known. */
 static const float next_rate = 0.9f;
 
+static float token_us(const struct spec_stop_costs *costs, float survival)
+{
+    return costs->row_us + costs->draft_us * (1.0f - costs->reuse * (1.0f - survival));
+}
+
 static bool priced(const struct spec_stop *stop, const float *confidence, uint32_t n)
 {
-    const struct spec_stop_costs *costs = &stop->costs;
-    float survival = 1.0f, expected = 1.0f;
+    float survival = 1.0f, expected = 1.0f, us = stop->costs.pass_us;
     for (uint32_t i = 0; i < n; i++) {
         survival *= stop->calibration ? spec_calibration_rate(stop->calibration, confidence[i])
                                       : confidence[i];
         expected += survival;
+        us += token_us(&stop->costs, survival);
     }
-    float token_us = costs->draft_us + costs->row_us;
-    return survival * next_rate * (costs->pass_us + (float)n * token_us) <= expected * token_us;
+    float next = survival * next_rate;
+    return next * us <= expected * token_us(&stop->costs, next);
 }
 
 bool spec_stop_here(const struct spec_stop *stop, const float *confidence, uint32_t n)

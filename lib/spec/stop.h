@@ -4,11 +4,12 @@
  * confidence is below theta, or at the cap.
  *
  * Priced: after n tokens the expected decided tokens of a pass are E = 1 + sum of survivals S_i
- * (the product of calibrated confidences up to i), at the cost of C + n (d + r): a pass or round
- * C, a draft step d, a row r. One token more is worth drafting while it raises the ratio of the
- * two:
+ * (the product of calibrated confidences up to i). The pass costs a pass or round C, and for each
+ * token a row r and a draft step d, of which a share is not lost: a rejected token is recycled with
+ * probability q, and then need not be drafted again.
  *
- *     S_next / (d + r)  >  E / (C + n (d + r))
+ *     cost of token i      c_i = r + d (1 - q (1 - S_i))
+ *     one more pays while  S_next / c_next  >  E / (C + sum of c_i)
  *
  * With S_next constant that is a threshold on the survival; theta is its crude form.
  */
@@ -24,6 +25,7 @@ struct spec_stop_costs {
     float pass_us;                      /* a pass with its share of a network round */
     float draft_us;                     /* a step of the draft model */
     float row_us;                       /* a further row of a pass; 0: free */
+    float reuse;                        /* q: the share of rejected tokens that is recycled */
 };
 
 struct spec_stop {

@@ -69,12 +69,13 @@ static bool wait_pays(const struct spec_turn_ask *ask, const struct spec_rows *n
     return waiting > working;
 }
 
-/* One after the other: the time until a draft comes is lost, for tokens that it brings. */
+/* One after the other: is the pass at hand worse than what passes and waits bring on the whole? */
 static bool asking_pays(const struct spec_turn_ask *ask, const struct spec_rows *now)
 {
-    struct spec_rows later = later_pass(ask);
-    float wait_us = ask->draft_wait_us > 0.0f ? ask->draft_wait_us : spec_cost_us(ask->cost, 1);
-    return later.expected / (wait_us + later.us) > now->expected / now->us;
+    float base_us = spec_cost_us(ask->cost, ask->n_fixed);
+    float price = ask->row_price < 0.0f ? 1.0f : ask->row_price;
+    float us = base_us + price * (now->us - base_us);
+    return ask->rate <= 0.0f || now->expected < ask->rate * us;
 }
 
 static struct spec_turn pass(const struct spec_rows *rows)
