@@ -347,8 +347,12 @@ enum status client_step(struct client *client, bool *worked, struct error *err)
 {
     *worked = false;
     begin_drafts(client);
-    for (uint32_t i = 0; client->connected && i < client->n_utterances; i++)
+    /* The target takes utterances in the order in which it hears of them. */
+    for (uint32_t i = 0; client->connected && i < client->n_utterances; i++) {
+        if (i > 0 && !client->utterances[i - 1]->announced)
+            break;
         *worked |= send_draft(client, client->utterances[i]);
+    }
     for (uint32_t i = 0; client->connected && i < client->n_utterances; i++) {
         enum status rc = send_audio(client, client->utterances[i], worked, err);
         if (rc != STATUS_OK)
@@ -430,7 +434,8 @@ void client_cancel(struct client *client, uint32_t utterance)
         return;
     struct wire_frame frame = {.kind = WIRE_CANCEL};
     frame.u.cancel.utterance = utterance;
-    send_frame(client, &frame);
+    if (u->announced)                       /* else it would close the door to older ones */
+        send_frame(client, &frame);
     remove_utterance(client, u);
 }
 

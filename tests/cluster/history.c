@@ -67,9 +67,10 @@ void history_window(struct history *history, const struct wire_window_final *fin
     if (!told)
         return;
     const struct expected *expected = told->expected;
-    if (told->ended || final->window != told->n_windows)
+    if (told->ended || told->cancelled || final->window != told->n_windows)
         violated(history, "utterance %u: window %u came after %u windows%s", final->utterance,
-                 final->window, told->n_windows, told->ended ? " and the end" : "");
+                 final->window, told->n_windows,
+                 told->ended ? " and the end" : told->cancelled ? " and was cancelled" : "");
     else if (final->window_start != told->next_start || final->next_start <= told->next_start)
         violated(history, "utterance %u: window %u is %llu .. %llu, behind %llu", final->utterance,
                  final->window, (unsigned long long)final->window_start,
@@ -86,14 +87,32 @@ void history_window(struct history *history, const struct wire_window_final *fin
     add_stats(&history->stats, &final->stats);
 }
 
+/* Those that ended or were cancelled, from the oldest on. */
+static void count_ended(struct history *history)
+{
+    while (history->n_ended < history->n && (history->told[history->n_ended].ended ||
+                                             history->told[history->n_ended].cancelled))
+        history->n_ended++;
+}
+
+void history_cancel(struct history *history, uint32_t utterance)
+{
+    struct told *told = find(history, utterance);
+    if (told && !told->ended)
+        told->cancelled = true;
+    count_ended(history);
+}
+
 void history_end(struct history *history, uint32_t utterance, uint64_t now_us)
 {
     struct told *told = find(history, utterance);
     if (!told)
         return;
-    if (told->ended || utterance != history->n_ended)
+    if (told->ended || told->cancelled || utterance != history->n_ended)
         violated(history, "utterance %u ended %s", utterance,
-                 told->ended ? "twice" : "before an older one");
+                 told->ended       ? "twice"
+                 : told->cancelled ? "after it was cancelled"
+                                   : "before an older one");
     if (told->n_windows != told->expected->n_windows ||
         told->n_tokens != told->expected->n_tokens)
         violated(history, "utterance %u: %u windows, %u tokens; the target alone has %u, %u",
@@ -101,7 +120,7 @@ void history_end(struct history *history, uint32_t utterance, uint64_t now_us)
                  told->expected->n_tokens);
     told->ended = true;
     told->ended_us = now_us;
-    history->n_ended++;
+    count_ended(history);
 }
 
 void history_failed(struct history *history, const struct wire_error *error)

@@ -15,6 +15,7 @@ struct told {                               /* of one utterance */
     uint32_t n_windows, n_tokens;
     uint64_t next_start;
     bool ended;
+    bool cancelled;                         /* the user gave it up: nothing may come any more */
     uint64_t spoken_us;                     /* its last sample was there */
     uint64_t ended_us;
     uint32_t n_resumes;                     /* streams lost while it was open */
@@ -34,6 +35,7 @@ void history_release(struct history *history);
 void history_begin(struct history *history, uint32_t utterance, const struct expected *expected);
 void history_spoken(struct history *history, uint32_t utterance, uint64_t now_us);
 void history_window(struct history *history, const struct wire_window_final *final);
+void history_cancel(struct history *history, uint32_t utterance);
 void history_end(struct history *history, uint32_t utterance, uint64_t now_us);
 
 /* A client was told of a failed utterance: none of these worlds allows that. */

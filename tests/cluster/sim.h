@@ -30,6 +30,7 @@ struct sim_net {                            /* each way */
 struct sim_utterance {
     struct speech speech;
     uint64_t at_us;                         /* not before */
+    uint64_t cancel_us;                     /* given up so long after it began; 0: never */
 };
 
 struct sim_plan {                           /* of a client */

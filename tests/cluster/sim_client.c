@@ -171,6 +171,24 @@ static bool may_begin(const struct sim_client *c)
            client_can_begin(c->client);
 }
 
+static void cancel(struct sim *sim, void *object, uint64_t utterance)
+{
+    struct sim_client *c = object;
+    if (c->killed || c->history.told[utterance].ended)
+        return;
+    if (c->node.now_us > sim->now_us || c->node.frozen_until_us > sim->now_us) {
+        sim_at(sim, MAX(c->node.now_us, c->node.frozen_until_us), cancel, c, utterance);
+        return;
+    }
+    c->node.now_us = sim->now_us;
+    if (c->feeding && utterance + 1 == c->history.n) {
+        c->feeding = false;
+        c->next++;
+    }
+    client_cancel(c->client, (uint32_t)utterance);
+    history_cancel(&c->history, (uint32_t)utterance);
+}
+
 static void begin(struct sim_client *c)
 {
     struct sim *sim = c->node.sim;
@@ -184,6 +202,8 @@ static void begin(struct sim_client *c)
     c->feeding = true;
     c->fed = 0;
     c->began_us = MAX(speaking(c)->at_us, c->plan.live ? c->node.now_us : 0);
+    if (speaking(c)->cancel_us)
+        sim_at(sim, c->node.now_us + speaking(c)->cancel_us, cancel, c, id);
 }
 
 /* Samples that have been spoken. */

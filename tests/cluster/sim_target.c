@@ -172,11 +172,24 @@ static void tell_phases(struct sim_target *target)
     }
 }
 
-/* No slot and no sequence without a stream. */
+/* Two streams of one client that are both at work. */
+static bool has_twin(const struct target_session *session)
+{
+    for (const struct target_session *s = session->next; s; s = s->next)
+        if (s->open && !s->dead && session->open && !session->dead &&
+            memcmp(s->id, session->id, sizeof(s->id)) == 0)
+            return true;
+    return false;
+}
+
+/* No slot and no sequence without a stream; one stream for each client. */
 static void audit(struct sim_target *target)
 {
     uint32_t n_streams = 0;
     const struct target *t = target->target;
+    for (const struct target_session *s = t->sessions; s; s = s->next)
+        if (has_twin(s))
+            sim_violated(target->node.sim, "target %u: two sessions of one client", target->number);
     for (uint32_t i = 0; i < target->n_connections; i++)
         n_streams += target->connections[i].line != NULL;
     uint32_t n_sequences = toy_open_sequences(target->engine.backend);

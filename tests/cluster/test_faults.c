@@ -13,16 +13,20 @@ struct cell {
     uint64_t outage_max_us;                 /* a client may be without a session for so long */
 };
 
-static const struct sim_utterance short_ones[] = {{{5, 48000}, 0},
-                                                  {{6, 16000 * 34}, 200 * MS},
-                                                  {{7, 16000 * 5}, 400 * MS}};
-static const struct sim_utterance others[] = {{{8, 16000 * 8}, 0}, {{9, 16000 * 2}, 3 * SECOND}};
+static const struct sim_utterance some[] = {{{5, 48000}, 0, 0},
+                                                  {{6, 16000 * 34}, 200 * MS, 0},
+                                                  {{10, 16000 * 40}, 300 * MS, 700 * MS},
+                                                  {{7, 16000 * 5}, 400 * MS, 0}};
+static const struct sim_utterance others[] = {{{8, 16000 * 8}, 0, 0},
+                                              {{9, 16000 * 2}, 3 * SECOND, 0}};
 
-static void add_clients(struct sim *sim, bool live)
+/* Sampled text depends on all that came before it: a resumed window must know the former ones. */
+static void add_clients(struct sim *sim, bool live, float temperature)
 {
-    struct sim_plan subject = scenario_plan(short_ones, ARRAY_LEN(short_ones));
+    struct sim_plan subject = scenario_plan(some, ARRAY_LEN(some));
     struct sim_plan other = scenario_plan(others, ARRAY_LEN(others));
     subject.live = live;
+    subject.options.rules.temperature = temperature;
     sim_add_client(sim, &subject);
     other.options.rules.wait_draft = true;
     sim_add_client(sim, &other);
@@ -35,9 +39,12 @@ static void add_clients(struct sim *sim, bool live)
 static bool run_cell(const struct cell *cell, enum sim_phase phase, uint64_t seed,
                      uint64_t *outage_us)
 {
-    struct sim_options options = scenario_options(seed, 2);
+    struct sim_options options = scenario_options(seed, 1 + seed % 2);
+    options.target_pace = seed % 4 < 2 ? &pace_gpu : &pace_cpu;
+    uint64_t outage_max_us =
+        cell->outage_max_us + (seed % 2 ? 0 : cell->duration_us + 6000u * MS);  /* one target */
     struct sim *sim = sim_new(&scenario_world, &options);
-    add_clients(sim, seed % 3 == 0);
+    add_clients(sim, seed % 3 == 0, seed % 4 == 1 ? 0.0f : 1.0f);
     struct sim_fault drain = {.kind = SIM_DRAIN_TARGET, .phase = SIM_ENCODE, .client = 0,
                               .target = SIM_ANY, .duration_us = 500 * MS};
     struct sim_fault fault = {.kind = cell->kind, .phase = phase, .client = 0, .target = SIM_ANY,
@@ -55,8 +62,9 @@ static bool run_cell(const struct cell *cell, enum sim_phase phase, uint64_t see
     const char *wrong = sim_run(sim, 200u * SECOND);
     if (wrong)
         fail_msg("%s in phase %d: %s", cell->name, (int)phase, wrong);
-    *outage_us = MAX(*outage_us, sim_outage_max_us(sim));
-    if (sim_outage_max_us(sim) > cell->outage_max_us)
+    if (seed % 2)
+        *outage_us = MAX(*outage_us, sim_outage_max_us(sim));
+    if (sim_outage_max_us(sim) > outage_max_us)
         fail_msg("%s in phase %d: a client was without a session for %llu ms [SIM_SEED=%llu]",
                  cell->name, (int)phase, (unsigned long long)sim_outage_max_us(sim) / 1000u,
                  (unsigned long long)seed);
@@ -76,7 +84,7 @@ static void every_phase_survives(const struct cell *cell)
         if (n_fired == 0 && n_seeds == SEEDS)
             fail_msg("%s never happened in phase %d", cell->name, phase);
     }
-    printf("             %s: without a session for at most %llu ms\n", cell->name,
+    printf("             %s: without a session for at most %llu ms (two targets)\n", cell->name,
            (unsigned long long)outage_us / 1000u);
 }
 
@@ -164,7 +172,7 @@ static void storms(void **state)
         options.patience_us = 300u * SECOND;
         struct sim *sim = sim_new(&scenario_world, &options);
         for (uint32_t c = 0; c < 2; c++)
-            add_clients(sim, c == 1);
+            add_clients(sim, c == 1, 1.0f);
         for (uint32_t f = 0; f < 24; f++) {
             struct sim_fault fault = {
                 .kind = (enum sim_fault_kind)(support_random(&random) % SIM_KILL_CLIENT),

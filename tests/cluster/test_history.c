@@ -93,7 +93,8 @@ static void what_is_wrong_is_seen(void **state)
 /* The same seed gives the same run to the microsecond, another one another. */
 static void a_seed_decides_everything(void **state)
 {
-    static const struct sim_utterance utterances[] = {{{5, 48000}, 0}, {{6, 80000}, 300 * MS}};
+    static const struct sim_utterance utterances[] = {{{5, 48000}, 0, 0},
+                                                      {{6, 80000}, 300 * MS, 0}};
     uint64_t lag[3];
     (void)state;
     for (uint32_t i = 0; i < 3; i++) {
@@ -118,7 +119,7 @@ static void a_seed_decides_everything(void **state)
 /* A cluster without a target that answers is a failure that the simulation tells. */
 static void a_run_that_cannot_end_well_fails(void **state)
 {
-    static const struct sim_utterance utterance = {{5, 48000}, 0};
+    static const struct sim_utterance utterance = {{5, 48000}, 0, 0};
     (void)state;
     struct sim_options options = scenario_options(1, 1);
     options.patience_us = 3 * SECOND;
