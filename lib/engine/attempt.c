@@ -134,8 +134,14 @@ static void offer_tree(struct attempt *attempt, struct pass *pass, uint32_t root
 
 uint32_t attempt_offer(struct attempt *attempt, const struct spec_tree *tree, struct pass *pass)
 {
+    return attempt_offer_rows(attempt, tree, BACKEND_ROWS_MAX, pass);
+}
+
+uint32_t attempt_offer_rows(struct attempt *attempt, const struct spec_tree *tree, uint32_t n_rows,
+                            struct pass *pass)
+{
     SA_ASSERT(!attempt->ended);
-    uint32_t room = BACKEND_ROWS_MAX - pass->n;
+    uint32_t room = MIN(BACKEND_ROWS_MAX - pass->n, n_rows);
     uint32_t pending = attempt_pending(attempt);
     uint32_t kept = sequence_kept(attempt->sequence);
     SA_ASSERT(pending > 0);

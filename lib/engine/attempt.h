@@ -73,6 +73,10 @@ uint32_t attempt_nodes_max(const struct attempt *attempt, uint32_t room);
  * tokens need no row). Returns the number of rows, 0 when there is no room for any. */
 uint32_t attempt_offer(struct attempt *attempt, const struct spec_tree *tree, struct pass *pass);
 
+/* The same with at most n_rows rows: of a long prompt a piece. */
+uint32_t attempt_offer_rows(struct attempt *attempt, const struct spec_tree *tree, uint32_t n_rows,
+                            struct pass *pass);
+
 /* After backend_forward: decides tokens and keeps their rows. Returns how many tokens were decided
  * (0 for a piece of a prompt); they are the last ones of attempt->decided. */
 uint32_t attempt_absorb(struct attempt *attempt, const struct pass *pass);

@@ -30,9 +30,10 @@ enum status target_new(struct engine *engine, const struct target_options *optio
     target->engine = engine;
     target->options = *options;
     target->features = calloc((size_t)engine->description->n_mels * WINDOW_FRAMES, sizeof(float));
+    target->ready = calloc(MAX(options->sessions_max, 1u), sizeof(struct target_session *));
     spec_cost_init(&target->cost, prior_step_us, prior_row_us);
-    if (!target->features) {
-        free(target);
+    if (!target->features || !target->ready) {
+        target_free(&target);
         return error_set(err, STATUS_NO_MEMORY, "no memory for the target's features");
     }
     *out = target;
@@ -46,6 +47,7 @@ void target_free(struct target **target)
     SA_ASSERT((*target)->n_sessions == 0);
     backend_close(&(*target)->probe.sequence);
     free((*target)->features);
+    free((*target)->ready);
     free(*target);
     *target = NULL;
 }
@@ -106,53 +108,6 @@ static bool encode_slice(struct target *target)
 
 /* ---- passes ---- */
 
-static bool wants_rows(const struct utterance *u)
-{
-    return u && (u->phase == PHASE_DETECT || u->phase == PHASE_DECODE);
-}
-
-/* Sessions in turn: the one that came first in the last pass comes last in this one. */
-static struct target_session *session_at(struct target *target, uint32_t index)
-{
-    struct target_session *s = target->sessions;
-    for (uint32_t i = (index + target->turn) % target->n_sessions; i > 0; i--)
-        s = s->next;
-    return s;
-}
-
-struct gathered {
-    struct target_session *session[BACKEND_ROWS_MAX];
-    uint32_t first_row[BACKEND_ROWS_MAX + 1];
-    uint32_t n;
-    uint32_t n_ready;                       /* sessions that have a window to decode */
-    uint64_t until_us;
-};
-
-/* Fair shares of the rows: each session gets an equal part of what the earlier ones left. */
-static void gather(struct target *target, struct gathered *all)
-{
-    *all = (struct gathered){.until_us = UINT64_MAX};
-    target->pass.n = 0;
-    for (uint32_t i = 0; i < target->n_sessions; i++)
-        all->n_ready += wants_rows(session_current(session_at(target, i)));
-    uint32_t left = all->n_ready;
-    for (uint32_t i = 0; i < target->n_sessions && target->pass.n < BACKEND_ROWS_MAX; i++) {
-        struct target_session *session = session_at(target, i);
-        struct utterance *u = session_current(session);
-        if (session->dead || !wants_rows(u))
-            continue;
-        uint32_t share = MAX((BACKEND_ROWS_MAX - target->pass.n) / MAX(left, 1u), 1u);
-        left = left > 0 ? left - 1 : 0;
-        uint64_t until = UINT64_MAX;
-        all->first_row[all->n] = target->pass.n;
-        if (utterance_offer(session, u, share, &until))
-            all->session[all->n++] = session;
-        else
-            all->until_us = MIN(all->until_us, until);
-    }
-    all->first_row[all->n] = target->pass.n;
-}
-
 static void run_pass(struct target *target, struct gathered *all)
 {
     struct error err;
@@ -172,7 +127,6 @@ static void run_pass(struct target *target, struct gathered *all)
         uint32_t n_rows = all->first_row[i + 1] - all->first_row[i];
         utterance_absorb(session, u, us * (float)n_rows / (float)target->pass.n);
     }
-    target->turn++;
 }
 
 /* ---- housekeeping ---- */
@@ -217,7 +171,7 @@ uint64_t target_tick(struct target *target)
 {
     struct gathered all = {.until_us = UINT64_MAX};
     if (target->n_sessions > 0)
-        gather(target, &all);
+        target_gather(target, &all);
     bool worked = all.n > 0;
     if (worked)
         run_pass(target, &all);

@@ -7,6 +7,7 @@
 #include "engine/target.h"
 #include "spec/calibration.h"
 #include "spec/draft.h"
+#include "spec/pick.h"
 #include "spec/price.h"
 #include "spec/realign.h"
 #include "spec/wait.h"
@@ -24,6 +25,7 @@ enum utterance_phase { PHASE_LISTEN, PHASE_ENCODE, PHASE_DETECT, PHASE_DECODE, P
 struct window_times {                       /* when things happened in this window, engine clock */
     uint64_t ready_us;                      /* its audio was complete */
     uint64_t encoded_us;
+    uint64_t rows_us;                       /* it last had rows in a pass */
     uint64_t surprised_us;                  /* a token left the draft: a redraft is due; 0: no */
 };
 
@@ -51,6 +53,7 @@ struct utterance {
     uint64_t waiting_since_us;
     struct spec_balance balance;
     struct spec_tree tree;                  /* proposal of the pass under way */
+    float survival[SPEC_NODES_MAX];         /* of its nodes */
     struct window_times times;
     struct wire_window_stats stats;
 };
@@ -100,7 +103,7 @@ struct target {
         uint32_t step;
     } probe;
     uint64_t worked_us;                     /* when there was real work the last time */
-    uint32_t turn;                          /* rotates who comes first */
+    struct target_session **ready;          /* [sessions_max]: those with a window to decode */
     bool draining;
 };
 
@@ -122,10 +125,26 @@ void utterance_draft(struct target_session *session, struct utterance *u,
 void utterance_features(struct target_session *session, struct utterance *u);
 void utterance_encoded(struct target_session *session, struct utterance *u);
 
-/* Adds rows to the pass (true), or says until when to wait (false; UINT64_MAX: for a frame). */
-bool utterance_offer(struct target_session *session, struct utterance *u, uint32_t room,
+/* What it could use of the next pass (true; borrowed until then), or until when it waits (false;
+ * UINT64_MAX: for a frame). */
+bool utterance_offer(struct target_session *session, struct utterance *u, struct spec_offer *offer,
                      uint64_t *until_us);
+
+/* Adds n_rows of those to the pass; then the forward, then absorb. */
+void utterance_take(struct target_session *session, struct utterance *u, uint32_t n_rows);
 void utterance_absorb(struct target_session *session, struct utterance *u, float pass_us);
+
+/* ---- target_pick.c ---- */
+
+/* Who has rows in the next pass, which is target->pass. */
+struct gathered {
+    struct target_session *session[SPEC_PICK_MAX];
+    uint32_t first_row[SPEC_PICK_MAX + 1];
+    uint32_t n;
+    uint64_t until_us;                      /* when a session that waits wants to be asked again */
+};
+
+void target_gather(struct target *target, struct gathered *all);
 
 /* ---- target_probe.c ---- */
 

@@ -426,25 +426,54 @@ static void propose(struct target_session *session, struct utterance *u, uint32_
         spec_propose_from(sources, n, &how, caps, &u->tree);
 }
 
-bool utterance_offer(struct target_session *session, struct utterance *u, uint32_t room,
+/* Nodes that this session may have: all that its balance pays for, and the pass decides which of
+ * them are worth it (spec/pick.h). What a client asks for by its own price is taken as it is. */
+static void offer_nodes(struct target_session *session, struct utterance *u,
+                        const struct spec_turn *turn, struct spec_offer *offer)
+{
+    spec_tree_survival(&u->tree, u->survival);
+    bool by_cost = session->ask.row_price < 0.0f &&
+                   (session->mode == SPEC_MODE_FREE || session->mode == SPEC_MODE_WAIT_DRAFT);
+    uint32_t most = attempt_nodes_max(&u->attempt, BACKEND_ROWS_MAX);
+    if (session->ask.rows_max > 0)
+        most = MIN(most, session->ask.rows_max - MIN(offer->n_fixed, session->ask.rows_max));
+    if (by_cost)
+        offer->n_nodes = spec_pick_cap(&session->target->cost, offer->n_fixed, u->balance.us,
+                                       takes_all(session) ? 0.0f : survival_min, u->survival,
+                                       MIN(u->tree.n, most));
+    else if (turn->action == SPEC_VERIFY)
+        offer->n_nodes = offer->n_asked = MIN(turn->n_nodes, u->tree.n);
+    offer->survival = u->survival;
+}
+
+bool utterance_offer(struct target_session *session, struct utterance *u, struct spec_offer *offer,
                      uint64_t *until_us)
 {
-    struct pass *pass = &session->target->pass;
-    *until_us = 0;
-    if (room == 0)
-        return false;
+    *offer = (struct spec_offer){.since_us = MAX(u->times.rows_us, u->times.encoded_us),
+                                 .n_fixed = attempt_pending(&u->attempt)};
     if (u->phase == PHASE_DETECT)
-        return attempt_offer(&u->attempt, NULL, pass) > 0;
-    propose(session, u, room);
-    struct spec_turn turn = decide_turn(session, u, room);
+        return true;
+    propose(session, u, BACKEND_ROWS_MAX);
+    struct spec_turn turn = decide_turn(session, u, BACKEND_ROWS_MAX);
     if (turn.action == SPEC_WAIT) {
         begin_wait(session, u);
         *until_us = turn.until_us;
         return false;
     }
     end_wait(session, u);
-    u->tree.n = turn.action == SPEC_VERIFY ? MIN(turn.n_nodes, u->tree.n) : 0;
-    return attempt_offer(&u->attempt, u->tree.n > 0 ? &u->tree : NULL, pass) > 0;
+    offer_nodes(session, u, &turn, offer);
+    return true;
+}
+
+void utterance_take(struct target_session *session, struct utterance *u, uint32_t n_rows)
+{
+    uint32_t pending = attempt_pending(&u->attempt);
+    u->times.rows_us = now_us(session);
+    if (u->phase == PHASE_DETECT)
+        spec_tree_clear(&u->tree);
+    u->tree.n = MIN(u->tree.n, n_rows > pending ? n_rows - pending : 0);
+    (void)attempt_offer_rows(&u->attempt, u->tree.n > 0 ? &u->tree : NULL, n_rows,
+                             &session->target->pass);
 }
 
 static void detected(struct target_session *session, struct utterance *u)

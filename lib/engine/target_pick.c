@@ -1,0 +1,64 @@
+/* target_pick.c: the rows of the next pass: those who may decode are asked what they could use, and
+ * spec/pick.h says who gets what. */
+#include <stdlib.h>
+
+#include "engine/target_int.h"
+
+static bool wants_rows(struct target_session *session)
+{
+    const struct utterance *u = session->dead ? NULL : session_current(session);
+    return u && (u->phase == PHASE_DETECT || u->phase == PHASE_DECODE);
+}
+
+static uint64_t since_us(struct target_session *session)
+{
+    const struct utterance *u = session_current(session);
+    return MAX(u->times.rows_us, u->times.encoded_us);
+}
+
+static int by_age(const void *a, const void *b)
+{
+    uint64_t first = since_us(*(struct target_session *const *)a);
+    uint64_t second = since_us(*(struct target_session *const *)b);
+    return (first > second) - (first < second);
+}
+
+/* Those that have a window to decode; when not all of them can be in a pass, the longest waiting
+ * first: to ask one for an offer is work. */
+static uint32_t list_ready(struct target *target)
+{
+    uint32_t n = 0;
+    for (struct target_session *s = target->sessions; s; s = s->next)
+        if (wants_rows(s))
+            target->ready[n++] = s;
+    if (n > SPEC_PICK_MAX)
+        qsort(target->ready, n, sizeof(struct target_session *), by_age);
+    return n;
+}
+
+void target_gather(struct target *target, struct gathered *all)
+{
+    struct spec_offer offers[SPEC_PICK_MAX];
+    struct target_session *asked[SPEC_PICK_MAX];
+    uint32_t n_rows[SPEC_PICK_MAX], n = 0, n_ready = list_ready(target);
+    *all = (struct gathered){.until_us = UINT64_MAX};
+    target->pass.n = 0;
+    for (uint32_t i = 0; i < n_ready && n < SPEC_PICK_MAX; i++) {
+        struct target_session *session = target->ready[i];
+        uint64_t until = UINT64_MAX;
+        if (utterance_offer(session, session_current(session), &offers[n], &until))
+            asked[n++] = session;
+        else
+            all->until_us = MIN(all->until_us, until);
+    }
+    if (n > 0)
+        spec_pick(offers, n, &target->cost, BACKEND_ROWS_MAX, n_rows);
+    for (uint32_t i = 0; i < n; i++) {
+        if (n_rows[i] == 0 || asked[i]->dead)   /* the sink may have refused a Decided */
+            continue;
+        all->first_row[all->n] = target->pass.n;
+        all->session[all->n++] = asked[i];
+        utterance_take(asked[i], session_current(asked[i]), n_rows[i]);
+    }
+    all->first_row[all->n] = target->pass.n;
+}
