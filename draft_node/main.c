@@ -57,7 +57,7 @@ struct values {
 };
 
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
-static const char *const weights[] = {"stored", "q8_0", "q4_0", NULL}; /* as enum cpu_weights */
+static const char *const weights[] = {"stored", "q8_0", "mixed", "q4_0", NULL}; /* as enum cpu_weights */
 static const char *const codecs[] = {"pcm", "flac", NULL};
 
 #define AT(member) offsetof(struct values, member)
@@ -76,9 +76,10 @@ static const struct option table[] = {
      .initial = "tiny.en", .value_name = "FILE|NAME", .group = "Draft",
      .help = "Draft model (GGUF), or the name of a fetched one."},
     {.name = "draft-weights", .type = OPTION_CHOICE, .offset = AT(weights), .choices = weights,
-     .initial = "q8_0", .group = "Draft",
+     .initial = "mixed", .group = "Draft",
      .help = "Weights of the draft model in memory, at most this large: a smaller model drafts "
-             "faster, and the text is the target's all the same."},
+             "faster, and the text is the target's all the same. mixed: q8_0 with an output layer "
+             "in q4_0."},
     {.name = "check", .type = OPTION_BOOL, .offset = AT(check), .group = "Draft",
      .help = "Transcribe everything a second time without drafts and compare token for token."},
     {.name = "format", .short_name = 'f', .type = OPTION_CHOICE, .offset = AT(format),

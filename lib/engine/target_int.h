@@ -63,7 +63,7 @@ struct draft_habits {
     float first_us;                         /* from a window's complete audio to its first draft */
     float again_us;                         /* from a surprise to the next draft */
     float tokens;                           /* decided per pass with a fresh draft */
-    float decided, us;                      /* tokens of late; passes and waits that they took */
+    float shortest_us;                      /* waits for a draft that was asked for */
 };
 
 struct target_session {

@@ -21,8 +21,14 @@ enum {
  * rise by a tenth and rows per token double (docs/SPEED.md). */
 static const float survival_min = 0.05f;
 
-/* The rate of tokens is that of the last twenty passes or so. */
-static const float rate_memory = 0.95f;
+/* An interrupted pass says nothing about drafts: it counts as at most so much more than expected. */
+static const float slowest_pass = 1.5f;
+
+/* The shortest wait for a draft so far is forgotten by so much with each that follows. */
+static const float longer = 1.05f;
+
+/* Steps of a draft model in plain steps: of one, and of as many as the client sends at once. */
+static const float first_token = 0.15f, few_tokens = 2.0f;
 
 static const struct model_description *model_of(const struct target_session *session)
 {
@@ -333,11 +339,20 @@ static bool text_follows_draft(const struct utterance *u)
     return spec_draft_walk(&u->draft, u->attempt.decided, u->attempt.n_decided).agrees;
 }
 
-/* One that crossed the tokens that it should have been behind is none of lockstep's. */
+/* One after the other, a draft that the text has left is none, tried or not. */
 static bool is_fresh(const struct target_session *session, const struct utterance *u)
 {
-    return u->draft.number > 0 && !u->draft_tried &&
-           (session->mode != SPEC_MODE_LOCKSTEP || text_follows_draft(u));
+    bool turns = session->mode == SPEC_MODE_LOCKSTEP || session->mode == SPEC_MODE_TURNS;
+    return u->draft.number > 0 && !u->draft_tried && (!turns || text_follows_draft(u));
+}
+
+/* What one more question costs. The shortest waits were for a few tokens, which need their steps
+ * anyway, and for the way there and back; a first step of the draft model is always lost. */
+static float asking_us(const struct target_session *session)
+{
+    float step_us = spec_cost_us(&session->target->cost, 1);
+    float way_us = session->habits.shortest_us - few_tokens * step_us;
+    return fmaxf(way_us, first_token * step_us);
 }
 
 static struct spec_turn decide_turn(struct target_session *session, struct utterance *u,
@@ -358,7 +373,7 @@ static struct spec_turn decide_turn(struct target_session *session, struct utter
         .draft_fresh = is_fresh(session, u),
         .draft_complete = u->draft.complete,
         .draft_tokens = session->habits.tokens,
-        .rate = session->habits.us > 0.0f ? session->habits.decided / session->habits.us : 0.0f,
+        .asking_us = asking_us(session),
     };
     if (session->ask.rows_max > 0)
         ask.n_nodes_max = MIN(ask.n_nodes_max, session->ask.rows_max -
@@ -381,13 +396,18 @@ static void begin_wait(struct target_session *session, struct utterance *u)
         u->stats.rounds++;
 }
 
+static void learn_asking(struct draft_habits *habits, float us)
+{
+    habits->shortest_us = habits->shortest_us > 0.0f ? fminf(longer * habits->shortest_us, us) : us;
+}
+
 static void end_wait(struct target_session *session, struct utterance *u)
 {
     float us = (float)(now_us(session) - u->waiting_since_us);
     if (u->waiting && session->mode == SPEC_MODE_FREE)
         spec_balance_wait(&u->balance, us);
     if (u->waiting && u->attempt.n_decided > 0)
-        session->habits.us += us;
+        learn_asking(&session->habits, us);
     u->waiting = false;
 }
 
@@ -489,10 +509,10 @@ static bool learn_pass(struct target_session *session, struct utterance *u, uint
 {
     const struct attempt *attempt = &u->attempt;
     struct spec_realign how = realign_for(session);
-    session->habits.decided = rate_memory * session->habits.decided + (float)n_new;
-    session->habits.us = rate_memory * session->habits.us + us;
+    const struct spec_cost *cost = &session->target->cost;
+    us = fminf(us, slowest_pass * spec_cost_us(cost, attempt->n_pending + attempt->tree.n));
     if (attempt->tree.n > 0) {
-        spec_balance_pass(&u->balance, &session->target->cost, attempt->n_pending, n_new, us);
+        spec_balance_pass(&u->balance, cost, attempt->n_pending, n_new, us);
         if (!u->draft_tried)
             session->habits.tokens += 0.25f * ((float)n_new - session->habits.tokens);
         u->draft_tried = true;

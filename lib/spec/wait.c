@@ -69,13 +69,18 @@ static bool wait_pays(const struct spec_turn_ask *ask, const struct spec_rows *n
     return waiting > working;
 }
 
-/* One after the other: is the pass at hand worse than what passes and waits bring on the whole? */
-static bool asking_pays(const struct spec_turn_ask *ask, const struct spec_rows *now)
+/* A pass by the price of rows that was asked for. */
+static float priced_us(const struct spec_turn_ask *ask, float us)
 {
     float base_us = spec_cost_us(ask->cost, ask->n_fixed);
-    float price = ask->row_price < 0.0f ? 1.0f : ask->row_price;
-    float us = base_us + price * (now->us - base_us);
-    return ask->rate <= 0.0f || now->expected < ask->rate * us;
+    return base_us + (ask->row_price < 0.0f ? 1.0f : ask->row_price) * (us - base_us);
+}
+
+static bool asking_pays(const struct spec_turn_ask *ask, const struct spec_rows *now)
+{
+    struct spec_rows later = later_pass(ask);
+    return later.expected * priced_us(ask, now->us) >
+           now->expected * (ask->asking_us + priced_us(ask, later.us));
 }
 
 static struct spec_turn pass(const struct spec_rows *rows)

@@ -18,9 +18,11 @@
  *     working   max(E1, E0 + 1) tokens  in max(C0, W) + C1
  * Wait if the first rate is higher. So no wait is ever longer than the pass that it replaces.
  *
- * In turns a draft comes only when it is asked for, and serves more passes than the next. A pass
- * without it is run as long as it brings tokens faster than all passes and waits of late did: the
- * rule of renewal-reward processes (W. L. Smith; the marginal value theorem of E. L. Charnov).
+ * In turns a draft comes only when it is asked for. Its steps are no price of the question: rejected
+ * tokens are recycled, so that a text takes about a step a token however often drafts are asked
+ * for. One more question costs the way there and back and a step to begin with, Q:
+ *     asking    E1 tokens               in Q + C1
+ *     working   E0 tokens               in C0
  */
 #ifndef SPEC_WAIT_H
 #define SPEC_WAIT_H
@@ -72,7 +74,7 @@ struct spec_turn_ask {
     bool draft_due;                     /* the client owes a draft: it drafts, the link is alive */
     uint64_t draft_at_us;               /* when it is expected; only if draft_due */
     float draft_tokens;                 /* tokens per pass that fresh drafts brought of late (E1) */
-    float rate;                         /* TURNS: tokens per us of late, waits too; 0: unknown */
+    float asking_us;                    /* TURNS: what one more question costs; 0: unknown */
     uint64_t patience_us;               /* WAIT_DRAFT and LOCKSTEP give up at this time */
 };
 

@@ -324,11 +324,12 @@ static void turns_ask_for_a_draft_only_where_that_pays(void **state)
     assert_int_equal(spec_turn(&scene.ask).action, SPEC_WAIT); /* the first draft */
     scene.ask.window_begun = true;
     scene.ask.draft_due = true;
-    scene.ask.rate = 1e-9f;                                /* drafts brought less of late */
+    scene.ask.draft_tokens = 2.0f;
+    scene.ask.asking_us = 1e6f;                             /* dear, for little */
     assert_int_equal(spec_turn(&scene.ask).action, SPEC_VERIFY);
     struct spec_tree nothing = {.n = 0};
     scene.ask.tree = &nothing;
-    scene.ask.rate = 1.0f;                                  /* and nothing is at hand */
+    scene.ask.asking_us = 100.0f;                           /* cheap, and nothing is at hand */
     assert_int_equal(spec_turn(&scene.ask).action, SPEC_WAIT);
     scene.ask.draft_due = false;                            /* the client has no more to say */
     assert_int_equal(spec_turn(&scene.ask).action, SPEC_PLAIN);

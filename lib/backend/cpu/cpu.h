@@ -7,8 +7,14 @@
 #include "base/clock.h"
 
 /* How matrices are kept. Smaller ones are faster and say other things: for drafts, which are never
- * trusted. Q4_0: what may be of it (the decoder), the rest q8_0. */
-enum cpu_weights { CPU_WEIGHTS_AS_STORED, CPU_WEIGHTS_Q8_0, CPU_WEIGHTS_Q4_0 };
+ * trusted. MIXED: q8_0, and the output layer, most of a small model's step, q4_0. Q4_0: what may be
+ * of it (the decoder), the rest q8_0. */
+enum cpu_weights {
+    CPU_WEIGHTS_AS_STORED,
+    CPU_WEIGHTS_Q8_0,
+    CPU_WEIGHTS_MIXED,
+    CPU_WEIGHTS_Q4_0
+};
 
 struct cpu_options {
     uint32_t n_threads;         /* 0: as many as there are processors, at most 16 */

@@ -161,7 +161,7 @@ static void bind_matrix(struct binder *b, const char *name, uint32_t n_out, uint
     bool smaller = b->keep != CPU_WEIGHTS_AS_STORED && !weight_is_integer(type) && !n_channels &&
                    n_in % Q8_BLOCK == 0;
     if (smaller)
-        type = b->keep == CPU_WEIGHTS_Q4_0 && b->four_bits ? WEIGHT_Q4_0 : WEIGHT_Q8_0;
+        type = b->keep >= CPU_WEIGHTS_MIXED && b->four_bits ? WEIGHT_Q4_0 : WEIGHT_Q8_0;
     *out = (struct matrix){.type = type, .n_out = n_out, .n_in = n_in};
     out->data = carve_take(&b->carve, matrix_bytes(type, n_out, n_in));
     if (out->data)
@@ -255,8 +255,10 @@ static void bind_decoder(struct binder *b, const struct model_description *d, st
     if (s->positions == POSITION_TABLE)
         w->positions = bind_floats(b, "decoder.position_embd.weight", 2,
                                    (const uint64_t[]){s->n_positions, s->n_state});
+    b->four_bits = b->keep != CPU_WEIGHTS_MIXED;
     for (uint32_t i = 0; i < s->n_layers; i++)
         bind_layer(b, "decoder", i, s, d->encoder.n_state, &layers[i]);
+    b->four_bits = true;
     bind_norm(b, "decoder.output_norm", s, &w->decoder_norm);
     if (s->tied_head)
         w->head = w->embedding;
