@@ -1,7 +1,8 @@
 /* forward_bench.c: the cost curve of a pass, milliseconds for 1 to 64 rows, beside what the machine
  * allows.
  *
- *     forward_bench MODEL [--threads N] [--kernels SET] [--rows 1,8,64] [--repeat N] [--json]
+ *     forward_bench MODEL [--threads N] [--kernels SET] [--rows 1,8,64] [--repeat N]
+ *                   [--whole-head] [--json]
  *
  * Rows are a chain on top of 64 kept tokens over a window of 30 s, each with a choice: what the
  * verification of a whole draft costs. The ceilings (ceilings.h) are measured before and after,
@@ -13,7 +14,7 @@
  * products of linear layers (integers where weights are 8 or 4 bits) and of attention (float). Row
  * counts take turns, so that a slow second hits all of them; a row's times are the median and the
  * best of its repeats, the parts (cpu_times) are medians. Output: tab-separated with a comment line
- * of ceilings, or one JSON object.
+ * of ceilings, or one JSON object. --whole-head: an f16 output layer without screening (head.c).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +25,7 @@
 
 enum { REPEATS_MAX = 1000, COUNTS_MAX = BACKEND_ROWS_MAX, PREFIX = 64 };
 
-enum part { PART_TOTAL, PART_MATRICES, PART_SELF, PART_CROSS, PART_REST, N_PARTS };
+enum part { PART_TOTAL, PART_MATRICES, PART_SELF, PART_CROSS, PART_REST, PART_PANELS, N_PARTS };
 
 struct options {
     const char *model;
@@ -33,6 +34,7 @@ struct options {
     uint32_t n_threads;
     uint32_t repeats;
     bool json;
+    bool whole_head;            /* --whole-head: the output layer without screening */
 };
 
 /* What one pass of m rows has to read and to compute. */
@@ -77,7 +79,27 @@ static void add_attention(struct work *work, const struct stack_description *s, 
     work->flop += 4.0 * n_keys * s->n_heads * s->head_size * n_rows;
 }
 
-static struct work work_of(const struct backend *base, uint32_t n_rows)
+/* The output layer: all of it, or what is done where it is screened: panels below the end token as
+ * integers, the others and n_panels for each row in full (at worst none of them twice). */
+static void add_head(struct work *work, const struct head *head, const struct matrix *full,
+                     uint32_t n_rows, double n_panels)
+{
+    if (!head->screens) {
+        add_matrix(work, full, n_rows);
+        return;
+    }
+    double panel = (double)matrix_panel_bytes(full->type, full->n_in);
+    double rest = matrix_panels(full->n_out) - head->n_panels;
+    double picked = MIN(n_rows * n_panels, (double)head->n_panels);
+    double ops = 2.0 * PANEL * full->n_in;
+    work->bytes += (rest + picked) * panel;
+    work->bytes += head->n_panels * (double)matrix_panel_bytes(WEIGHT_Q8_0, full->n_in);
+    work->int8 += ops * head->n_panels * n_rows;
+    work->flop += ops * (rest + n_panels) * n_rows;
+}
+
+/* n_panels: picked out of a screened output layer, per row. */
+static struct work work_of(const struct backend *base, uint32_t n_rows, double n_panels)
 {
     const struct cpu_backend *backend = (const struct cpu_backend *)base;
     const struct model_description *m = base->model;
@@ -92,13 +114,13 @@ static struct work work_of(const struct backend *base, uint32_t n_rows)
         if (m->decoder.cross_attention)
             add_attention(&work, &m->decoder, m->encoder.n_positions, n_rows);
     }
-    add_matrix(&work, &backend->weights.head, n_rows);
+    add_head(&work, &backend->decoder.head, &backend->weights.head, n_rows, n_panels);
     return work;
 }
 
-static double bound_ms(const struct bench *b, uint32_t n_rows)
+static double bound_ms(const struct bench *b, uint32_t n_rows, double n_panels)
 {
-    struct work work = work_of(b->backend, n_rows);
+    struct work work = work_of(b->backend, n_rows, n_panels);
     double read = work.bytes / b->ceilings.bytes_per_us;
     double compute = work.flop / b->ceilings.flop_per_us;
     if (work.int8 > 0)
@@ -158,6 +180,7 @@ static enum status one_pass(struct bench *b, uint32_t n_rows, double ms[N_PARTS]
     ms[PART_SELF] = (double)times.self_us / 1e3;
     ms[PART_CROSS] = (double)times.cross_us / 1e3;
     ms[PART_REST] = total - ms[PART_MATRICES] - ms[PART_SELF] - ms[PART_CROSS];
+    ms[PART_PANELS] = (double)times.n_panels / n_rows;
     return status;
 }
 
@@ -197,7 +220,8 @@ static enum status measure(struct bench *b, uint32_t repeats, struct error *err)
 
 /* ---- output ---- */
 
-static const char *const part_names[N_PARTS] = {"ms", "matrices", "self", "cross", "rest"};
+static const char *const part_names[N_PARTS] = {"ms", "matrices", "self", "cross", "rest",
+                                                "panels_per_row"};
 
 static void print_header(const struct bench *b, const struct options *o)
 {
@@ -213,20 +237,20 @@ static void print_header(const struct bench *b, const struct options *o)
     printf("# %s, kernels %s, %u threads, median of %u\n", b->backend->model->name, info->kernels,
            info->n_threads, o->repeats);
     printf("# ceilings: %.1f GB/s read, %.0f GFLOP/s float32, %.0f GOP/s int8\n", gb, fma, int8);
-    printf("rows\tms\tbest\tmatrices\tself\tcross\trest\tbound\tratio\tratio_best\n");
+    printf("rows\tms\tbest\tmatrices\tself\tcross\trest\tpanels\tbound\tratio\tratio_best\n");
 }
 
 static void print_row(const struct bench *b, const struct options *o, uint32_t c)
 {
-    double bound = bound_ms(b, b->counts[c]), best = b->ms[c][PART_TOTAL][0];
-    double median[N_PARTS];
+    double best = b->ms[c][PART_TOTAL][0], median[N_PARTS];
     for (int part = 0; part < N_PARTS; part++)
         median[part] = b->ms[c][part][o->repeats / 2];
+    double bound = bound_ms(b, b->counts[c], median[PART_PANELS]);
     if (!o->json) {
-        printf("%u\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t%.2f\t%.2f\n", b->counts[c],
+        printf("%u\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t%.1f\t%.3f\t%.2f\t%.2f\n", b->counts[c],
                median[PART_TOTAL], best, median[PART_MATRICES], median[PART_SELF],
-               median[PART_CROSS], median[PART_REST], bound, median[PART_TOTAL] / bound,
-               best / bound);
+               median[PART_CROSS], median[PART_REST], median[PART_PANELS], bound,
+               median[PART_TOTAL] / bound, best / bound);
         return;
     }
     printf("%s{\"rows\": %u, \"best\": %.3f, \"bound\": %.3f", c ? ", " : "", b->counts[c], best,
@@ -253,8 +277,8 @@ static bool parse(int argc, char **argv, struct options *o)
 {
     for (int i = 1; i < argc; i++) {
         const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
-        if (!strcmp(name, "--json")) {
-            o->json = true;
+        if (!strcmp(name, "--json") || !strcmp(name, "--whole-head")) {
+            *(!strcmp(name, "--json") ? &o->json : &o->whole_head) = true;
             continue;
         }
         if (name[0] != '-') {
@@ -280,7 +304,8 @@ static bool parse(int argc, char **argv, struct options *o)
 static enum status open_bench(struct bench *b, struct model *model, const struct options *o,
                               struct error *err)
 {
-    struct cpu_options options = {.n_threads = o->n_threads, .kernels = o->kernels, .timed = true};
+    struct cpu_options options = {.n_threads = o->n_threads, .kernels = o->kernels, .timed = true,
+                                  .whole_head = o->whole_head};
     enum status status = cpu_backend_new(model, &options, &b->backend, err);
     if (status == STATUS_OK)
         status = rules_masks_new(b->backend->model, &b->masks, err);
@@ -302,7 +327,8 @@ int main(int argc, char **argv)
     if (!parse(argc, argv, &o) || !parse_rows(&b, o.rows)) {
         fprintf(stderr,
                 "usage: forward_bench MODEL [--threads N] [--kernels SET] [--rows 1,8,64]\n"
-                "                     [--repeat N (at most %d)] [--json]\n", REPEATS_MAX);
+                "                     [--repeat N (at most %d)] [--whole-head] [--json]\n",
+                REPEATS_MAX);
         return 2;
     }
     enum status status = model_open(o.model, &model, &err);

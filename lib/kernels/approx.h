@@ -40,4 +40,10 @@ static const float erf_large_poly[ERF_TERMS] = {0.0003537195f, 1.12704f,      0.
 /* Blocks whose largest magnitude is below this quantise to zero (127 / a would overflow). */
 #define Q8_TINY 1e-30f
 
+/* Scale of a block of weights that screening rounds to 8 bits: largest magnitude times the first,
+ * plus the second, then to the nearest half. So it is never below a 127th of the largest: half
+ * precision rounds by at most 2^-11 of a number, or by 2^-25. */
+#define SCREEN_SCALE 7.88171e-3f        /* above (1 + 2^-10) / 127 */
+#define SCREEN_SCALE_LEAST 0x1p-25f
+
 #endif

@@ -81,6 +81,24 @@ struct attention {
 /* Rows of one attention call that are worked on together; more rows are taken in such groups. */
 enum { ATTENTION_ROWS = 24 };
 
+/* A row of approximate products and how far each may be from the exact one: lane i of the panels
+ * is within by_loss * loss[i] + by_size * size[i] of it (screen.h). */
+struct screened {
+    float *row;               /* [n_panels][16]; -INFINITY: not wanted */
+    const float *loss, *size; /* likewise; of the weights */
+    float by_loss, by_size;   /* of the row */
+    uint32_t n_panels;
+    float *low, *high; /* scratch: [screen_groups(n_panels)] */
+};
+
+/* Panels that are looked at together: few of them stay. */
+enum { SCREEN_GROUP = 8 };
+
+static inline uint32_t screen_groups(uint32_t n_panels)
+{
+    return (n_panels + SCREEN_GROUP - 1) / SCREEN_GROUP;
+}
+
 /* Floats of scratch for attention over n_slots slots. */
 size_t attention_scratch(uint32_t n_slots);
 
@@ -90,6 +108,22 @@ struct kernels {
     /* Linear layer, outputs of panels [panel_from, panel_to) only: threads split a layer by panels
      * (share_of(matrix_panels(n_out), ...)). */
     void (*linear)(const struct linear *job, uint32_t panel_from, uint32_t panel_to);
+
+    /* The same for f16 weights, one row and no bias: outputs of the listed panels only, whole
+     * panels to y + 16 * panel. The same bits. */
+    void (*linear_some)(const struct matrix *w, const float *x, const uint16_t *panels,
+                        uint32_t n_panels, float *y);
+
+    /* Screening (screen.h). screen_pack: a panel of f16 weights, input k times factor[k] (a power
+     * of two), into a zeroed or used panel of q8_0; per lane loss = sum of squares of what that
+     * changed, size = of what it became, both fma(d, d, .) for k upwards. */
+    void (*screen_pack)(uint8_t *to, const uint16_t *panel, const float *factor, uint32_t n_in,
+                        float loss[PANEL], float size[PANEL]);
+
+    /* The second largest of row - bound; -INFINITY where there are not two. Not a number: out.
+     * low, high: of each group of panels the largest row - bound (likewise) and the largest row +
+     * bound (not a number: INFINITY). */
+    float (*screen_second)(const struct screened *job);
 
     /* One row of n (a multiple of 32) to q[n], scale[n / 32], offset[n / 32]: row 0 of `to`. */
     void (*quantise)(struct q8_rows to, const float *x, size_t n);

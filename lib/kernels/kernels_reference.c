@@ -310,9 +310,84 @@ static void ref_attention(const struct attention *job)
         attend_row(job, job->q + r * job->q_stride, job->out + r * job->out_stride);
 }
 
+/* ---- screening ---- */
+
+static void ref_linear_some(const struct matrix *w, const float *x, const uint16_t *panels,
+                            uint32_t n_panels, float *y)
+{
+    size_t n_in = w->n_in;
+    for (uint32_t i = 0; i < n_panels; i++) {
+        const uint16_t *panel = (const uint16_t *)w->data + panels[i] * n_in * PANEL;
+        for (size_t lane = 0; lane < PANEL; lane++) {
+            float sum = 0.0f;
+            for (size_t k = 0; k < n_in; k++)
+                sum = fmaf(x[k], f32_from_f16(panel[k * PANEL + lane]), sum);
+            y[panels[i] * (size_t)PANEL + lane] = sum;
+        }
+    }
+}
+
+/* Block `block` of one lane. */
+static void pack_block(uint8_t *to, const uint16_t *panel, const float *factor, uint32_t n_in,
+                       size_t block, size_t lane, float *loss, float *size)
+{
+    float x[Q8_BLOCK], largest = 0.0f;
+    uint16_t *scales = (uint16_t *)(void *)(to + (size_t)n_in * PANEL);
+    for (size_t i = 0; i < Q8_BLOCK; i++) {
+        size_t k = block * Q8_BLOCK + i;
+        x[i] = f32_from_f16(panel[k * PANEL + lane]) * factor[k];
+        largest = fabsf(x[i]) > largest ? fabsf(x[i]) : largest;
+    }
+    uint16_t half = f16_from_f32(fmaf(largest, SCREEN_SCALE, SCREEN_SCALE_LEAST));
+    float scale = f32_from_f16(half), inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
+    scales[block * PANEL + lane] = half;
+    for (size_t i = 0; i < Q8_BLOCK; i++) {
+        size_t k = block * Q8_BLOCK + i;
+        float q = rintf(x[i] * inverse), became = q * scale, lost = x[i] - became;
+        to[(k / 4 * PANEL + lane) * 4 + k % 4] = (uint8_t)(int8_t)q;
+        loss[lane] = fmaf(lost, lost, loss[lane]);
+        size[lane] = fmaf(became, became, size[lane]);
+    }
+}
+
+static void ref_screen_pack(uint8_t *to, const uint16_t *panel, const float *factor, uint32_t n_in,
+                            float loss[PANEL], float size[PANEL])
+{
+    for (size_t lane = 0; lane < PANEL; lane++) {
+        loss[lane] = size[lane] = 0.0f;
+        for (size_t block = 0; block < n_in / Q8_BLOCK; block++)
+            pack_block(to, panel, factor, n_in, block, lane, loss, size);
+    }
+}
+
+static float ref_screen_second(const struct screened *job)
+{
+    float best = -INFINITY, second = -INFINITY;
+    for (size_t i = 0; i < screen_groups(job->n_panels); i++)
+        job->low[i] = job->high[i] = -INFINITY;
+    for (size_t i = 0; i < (size_t)job->n_panels * PANEL; i++) {
+        float bound = job->by_loss * job->loss[i] + job->by_size * job->size[i];
+        float low = job->row[i] - bound, high = job->row[i] + bound;
+        size_t group = i / (SCREEN_GROUP * PANEL);
+        job->low[group] = low > job->low[group] ? low : job->low[group];
+        if (!(high < job->high[group]))
+            job->high[group] = isnan(high) ? INFINITY : high;
+        if (low > best) {
+            second = best;
+            best = low;
+        } else if (low > second) {
+            second = low;
+        }
+    }
+    return second + 0.0f;
+}
+
 const struct kernels kernels_reference = {
     .name = "reference",
     .linear = ref_linear,
+    .linear_some = ref_linear_some,
+    .screen_pack = ref_screen_pack,
+    .screen_second = ref_screen_second,
     .quantise = ref_quantise,
     .attention = ref_attention,
     .store_keys = ref_store_keys,

@@ -5,11 +5,15 @@
 #include "kernels/simd_attention.h"
 #include "kernels/simd_linear.h"
 #include "kernels/simd_rows.h"
+#include "kernels/simd_screen.h"
 
 #define SIMD_SET(set_name)                   \
     {                                        \
         .name = set_name,                    \
         .linear = simd_linear,               \
+        .linear_some = simd_linear_some,     \
+        .screen_pack = simd_screen_pack,     \
+        .screen_second = simd_screen_second, \
         .quantise = simd_quantise,           \
         .attention = simd_attention,         \
         .store_keys = simd_store_keys,       \

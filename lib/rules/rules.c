@@ -87,23 +87,51 @@ struct rules_ranges rules_allowed(const struct rules *rules, const struct rules_
     return (struct rules_ranges){.text = {0, model->n_vocab}};
 }
 
-/* Language detection looks at language tokens alone, which nothing suppresses. */
-static void mask(const struct rules *rules, const struct rules_state *state, float *logits)
+/* Suppressed tokens below n; the lists are sorted. Language detection looks at language tokens
+ * alone, which nothing suppresses. */
+static void mask(const struct rules *rules, const struct rules_state *state, float *logits,
+                 uint32_t n)
 {
     const struct rules_masks *masks = rules->masks;
+    int32_t end = (int32_t)n, no_timestamps = rules->model->special.no_timestamps;
     if (rules->detect_language)
         return;
-    for (uint32_t i = 0; i < masks->n_always; i++)
+    for (uint32_t i = 0; i < masks->n_always && masks->always_ids[i] < end; i++)
         logits[masks->always_ids[i]] = -INFINITY;
-    for (uint32_t i = 0; state->n_sampled == 0 && i < masks->n_first; i++)
+    for (uint32_t i = 0;
+         state->n_sampled == 0 && i < masks->n_first && masks->first_ids[i] < end; i++)
         logits[masks->first_ids[i]] = -INFINITY;
-    if (rules->timestamps && rules->model->special.no_timestamps >= 0)
-        logits[rules->model->special.no_timestamps] = -INFINITY;
+    if (rules->timestamps && no_timestamps >= 0 && no_timestamps < end)
+        logits[no_timestamps] = -INFINITY;
 }
 
 static uint32_t range_size(struct rules_range range)
 {
     return range.to > range.from ? range.to - range.from : 0;
+}
+
+bool rules_screens(const struct rules *rules)
+{
+    return !(rules->temperature > 0.0f) && !rules->detect_language;
+}
+
+static bool range_has(struct rules_range range, uint32_t token)
+{
+    return token >= range.from && token < range.to;
+}
+
+bool rules_forbid(const struct rules *rules, const struct rules_state *state, float *logits,
+                  uint32_t n)
+{
+    struct rules_ranges allowed = rules_allowed(rules, state);
+    bool all = allowed.text.from == 0 && allowed.text.to >= n, any = false;
+    for (uint32_t i = 0; i < n && !all; i++) {
+        bool here = range_has(allowed.text, i) || range_has(allowed.timestamps, i);
+        logits[i] = here ? logits[i] : -INFINITY;
+        any |= here;
+    }
+    mask(rules, state, logits, n);
+    return all || any;
 }
 
 /* Enters the best two of a range. The first is taken out of the row while the second is looked for.
@@ -166,7 +194,7 @@ void rules_choose(const struct rules *rules, const struct rules_state *state,
                   const struct kernels *kernels, float *logits, struct rules_choice *out)
 {
     struct rules_ranges allowed = rules_allowed(rules, state);
-    mask(rules, state, logits);
+    mask(rules, state, logits, rules->model->n_vocab);
     struct sums sums = sum_row(kernels, logits, &allowed);
     if (sums.shift == -INFINITY) {
         *out = (struct rules_choice){rules->model->special.end, -INFINITY, -1, -INFINITY, INFINITY};

@@ -7,6 +7,7 @@
  */
 #include "../support/support.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -401,6 +402,59 @@ static void rows_that_ask_for_nothing_cost_no_choice_and_change_nothing(void **s
     world_free(w);
 }
 
+/* Most calls ask for choices alone, and may get them without all logits: the token, the runner-up
+ * and the gap are those of the logits all the same, and whatever else is asked for in the row or
+ * the call does not show. */
+static void choices_alone_are_those_of_the_logits(void **state)
+{
+    struct world *w = world_new(*state);
+    struct sequence *s = open_encoded(w, 0);
+    struct answer *full = answers_new(w, ROWS), *alone = answers_new(w, ROWS);
+    struct backend_row rows[ROWS];
+    uint64_t random = 5;
+    const struct kernels *kernels = kernels_find("reference");
+    struct rules sets[4] = {w->rules, w->rules, w->rules, w->rules};
+    sets[1].timestamps = sets[2].timestamps = true;
+    sets[2].max_initial_timestamp = 50;
+    sets[3].temperature = 0.7f;
+    uint32_t n = w->subject->slow ? 12 : ROWS;
+    for (uint32_t i = 0; i < n; i++) {
+        rows[i] = ask(w, s, random_token(w, &random), (int32_t)i - 1, &full[i]);
+        rows[i].rules = &sets[i % 4];
+        rows[i].state = rules_begin();
+        for (uint32_t k = 0; k < i / 4 % 4; k++) {
+            int32_t begin = w->backend->model->special.timestamp_begin;
+            int32_t token = (i + k) % 3 && begin >= 0 ? begin + 7 * (int32_t)k : 300;
+            rows[i].state = rules_advance(rows[i].rules, rows[i].state, token);
+        }
+    }
+    forward(w, rows, n);
+    for (uint32_t i = 0; i < n; i++) {
+        struct rules_choice choice;
+        rules_choose(rows[i].rules, &rows[i].state, kernels, full[i].logits, &choice);
+        assert_int_equal(choice.token, full[i].choice.token);
+        assert_int_equal(choice.second, full[i].choice.second);
+        assert_memory_equal(&choice.gap, &full[i].choice.gap, sizeof(float));
+        assert_true(fabsf(choice.logprob - full[i].choice.logprob) < 0.05f ||
+                    choice.logprob == full[i].choice.logprob);
+    }
+    for (uint32_t mix = 0; mix < 3; mix++) { /* nothing else asked for; in some rows; no speech */
+        backend_keep(s, 0, NULL, 0);
+        for (uint32_t i = 0; i < n; i++) {
+            rows[i].choice = &alone[i].choice;
+            rows[i].logits = mix == 1 && i % 3 == 0 ? alone[i].logits : NULL;
+            rows[i].no_speech = mix == 2 && i % 5 == 0 ? &alone[i].no_speech : NULL;
+        }
+        forward(w, rows, n);
+        for (uint32_t i = 0; i < n; i++)
+            assert_memory_equal(&alone[i].choice, &full[i].choice, sizeof(full[i].choice));
+    }
+    answers_free(full, ROWS);
+    answers_free(alone, ROWS);
+    backend_close(&s);
+    world_free(w);
+}
+
 /* ---- limits ---- */
 
 static void nothing_goes_past_the_last_position_and_a_refusal_changes_nothing(void **state)
@@ -605,6 +659,7 @@ static const struct {
     TEST(a_random_life_of_trees_equals_plain_decode),
     TEST(what_a_row_sees_shows_in_its_logits_and_nothing_else_does),
     TEST(rows_that_ask_for_nothing_cost_no_choice_and_change_nothing),
+    TEST(choices_alone_are_those_of_the_logits),
     TEST(nothing_goes_past_the_last_position_and_a_refusal_changes_nothing),
     TEST(wrong_windows_are_refused),
     TEST(slicing_does_not_show),

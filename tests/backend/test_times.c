@@ -64,8 +64,11 @@ static void every_part_of_a_pass_is_charged_once(void **state)
     assert_int_equal(t.n_passes, PASSES);
     assert_int_equal(t.self_us, PASSES * LAYERS);
     assert_int_equal(t.cross_us, PASSES * LAYERS);
-    assert_int_equal(t.matrices_us, PASSES * (6 * LAYERS + 1)); /* and the output layer */
-    assert_int_equal(t.rest_us, PASSES * (4 * LAYERS + 2)); /* norms, GELU; last norm; choices */
+    assert_int_equal(t.matrices_us, PASSES * (6 * LAYERS + 2)); /* scanned, picked out */
+    /* norms, GELU; of the output layer: norm, screen, choices */
+    assert_int_equal(t.rest_us, PASSES * (4 * LAYERS + 3));
+    assert_true(t.n_screened >= PASSES && t.n_screened % PASSES == 0);
+    assert_true(t.n_panels >= t.n_screened);
     struct cpu_times prompt = times_of(true, false, PASSES);
     assert_int_equal(prompt.matrices_us, PASSES * 6 * LAYERS);
 }

@@ -82,6 +82,12 @@ static void half_precision_agrees(void **state)
     check_all_sets("half precision");
 }
 
+static void screening_agrees(void **state)
+{
+    (void)state;
+    check_all_sets("screening");
+}
+
 static void rotary_positions_agree(void **state)
 {
     (void)state;
@@ -140,6 +146,7 @@ int main(void)
         cmocka_unit_test(norms_and_softmax_agree_at_every_length),
         cmocka_unit_test(functions_agree_on_every_kind_of_number),
         cmocka_unit_test(half_precision_agrees),
+        cmocka_unit_test(screening_agrees),
         cmocka_unit_test(rotary_positions_agree),
         cmocka_unit_test(one_corrupt_weight_is_seen),
         cmocka_unit_test(sets_are_found_by_name),

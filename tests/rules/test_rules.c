@@ -281,6 +281,31 @@ static void the_lists_of_real_models_are_openais(void **state)
     check_lists("whisper-tiny.en.gguf", 90, 50359);
 }
 
+/* What may be forbidden before the row is known, and only that. */
+static void tokens_are_forbidden_by_the_state_alone(void **state)
+{
+    (void)state;
+    struct rules rules = plain(), timed = plain(), hot = plain(), detect = plain();
+    float row[END] = {0};
+    timed.timestamps = true;
+    hot.temperature = 0.5f;
+    detect.detect_language = true;
+    assert_true(rules_screens(&rules) && rules_screens(&timed));
+    assert_false(rules_screens(&hot) || rules_screens(&detect));
+    struct rules_state begin = rules_begin(), later = rules_advance(&rules, begin, 5);
+    assert_true(rules_forbid(&rules, &begin, row, END));
+    for (int32_t i = 0; i < END; i++)
+        assert_int_equal(row[i] == -INFINITY, i == 3 || i == 4);
+    memset(row, 0, sizeof(row));
+    assert_true(rules_forbid(&timed, &later, row, 4)); /* nothing beyond n is touched */
+    for (int32_t i = 0; i < END; i++)
+        assert_int_equal(row[i] == -INFINITY, i == 3);
+    memset(row, 0, sizeof(row));
+    assert_false(rules_forbid(&timed, &begin, row, END)); /* a timestamp has to come first */
+    for (int32_t i = 0; i < END; i++)
+        assert_true(row[i] == -INFINITY);
+}
+
 static void probability_is_the_softmax_of_the_whole_row(void **state)
 {
     (void)state;
@@ -305,6 +330,7 @@ int main(void)
         cmocka_unit_test(the_state_remembers_what_the_rules_need),
         cmocka_unit_test(a_models_lists_must_lie_in_its_vocabulary),
         cmocka_unit_test(the_lists_of_real_models_are_openais),
+        cmocka_unit_test(tokens_are_forbidden_by_the_state_alone),
         cmocka_unit_test(probability_is_the_softmax_of_the_whole_row),
     };
     return cmocka_run_group_tests(tests, open_masks, close_masks);

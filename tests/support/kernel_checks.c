@@ -517,7 +517,80 @@ static int rows_in_company(const struct kernels *set)
     return failures;
 }
 
+/* ---- screening: the 8-bit copy, the two best, the panels picked out ---- */
+
+static int screening_of(const struct kernels *set, uint64_t *state, uint32_t n_in, float size)
+{
+    enum { PANELS = 21, GROUPS_MAX = 3 };
+    const struct kernels *ref = &kernels_reference;
+    size_t q8 = matrix_panel_bytes(WEIGHT_Q8_0, n_in), n = (size_t)n_in * PANEL;
+    static const uint16_t picked[] = {3, 0, 20, 7, 8, 19, 11};
+    int failures = 0;
+    struct matrix w = check_matrix(state, WEIGHT_F16, PANELS * PANEL, n_in);
+    float *x = check_alloc(3 * n_in * sizeof(float)), *factor = x + n_in;
+    uint8_t *packed = check_alloc(2 * q8);
+    float norms[2][2][PANEL], y[2][PANELS * PANEL] = {{0}}, bounds[2][PANELS * PANEL];
+    check_fill(state, x, n_in, size);
+    for (uint32_t k = 0; k < n_in; k++)
+        factor[k] = ldexpf(1.0f, (int)(k % 17) - 10);
+    for (uint32_t p = 0; p < PANELS; p++) {
+        uint16_t *panel = (uint16_t *)w.data + p * n;
+        if (p == 1)
+            memset(panel, 0, n * sizeof(*panel));
+        for (size_t i = 0; p == 2 && i < n; i++)
+            panel[i] = (uint16_t)(i % 5 | (i % 3) << 15); /* least halves: scales round to 0 */
+        set->screen_pack(packed, panel, factor, n_in, norms[0][0], norms[0][1]);
+        ref->screen_pack(packed + q8, panel, factor, n_in, norms[1][0], norms[1][1]);
+        failures += differs("screen_pack", packed, packed + q8, q8);
+        failures += differs("screen_pack: norms", norms[0], norms[1], sizeof(norms[0]));
+    }
+    set->linear_some(&w, x, picked, ARRAY_LEN(picked), y[0]);
+    ref->linear_some(&w, x, picked, ARRAY_LEN(picked), y[1]);
+    failures += differs("linear_some", y[0], y[1], sizeof(y[0]));
+    float *whole = check_alloc(PANELS * PANEL * sizeof(float));
+    struct linear job = {.w = &w, .n_rows = 1, .x = x, .x_stride = n_in, .y = whole,
+                         .y_stride = PANELS * PANEL};
+    set->linear(&job, 0, PANELS);
+    for (size_t i = 0; i < ARRAY_LEN(picked); i++)
+        failures += differs("linear_some and linear", y[0] + picked[i] * PANEL,
+                            whole + picked[i] * PANEL, PANEL * sizeof(float));
+    check_fill(state, bounds[0], PANELS * PANEL, 1.0f);
+    check_fill(state, bounds[1], PANELS * PANEL, 1.0f);
+    for (int round = 0; round < 6; round++) {
+        float groups[2][2][GROUPS_MAX], second[2];
+        struct screened s = {.row = whole, .loss = bounds[0], .size = bounds[1], .by_loss = 0.3f,
+                             .by_size = round == 5 ? INFINITY : 0.2f,
+                             .n_panels = round < 2 ? PANELS : 17, .low = groups[0][0],
+                             .high = groups[0][1]};
+        whole[round == 1 ? 5 : 100] = round == 4 ? -INFINITY : round == 3 ? NAN : 1e30f;
+        whole[200] = round == 2 ? whole[100] : whole[200];
+        memset(groups, 0, sizeof(groups));
+        second[0] = set->screen_second(&s);
+        s.low = groups[1][0];
+        s.high = groups[1][1];
+        second[1] = ref->screen_second(&s);
+        failures += differs("screen_second", &second[0], &second[1], sizeof(float));
+        failures += differs("screen_second: groups", groups[0], groups[1], sizeof(groups[0]));
+    }
+    free(whole);
+    free(packed);
+    free(x);
+    free(w.data);
+    return failures;
+}
+
+static int screening(const struct kernels *set)
+{
+    static const uint32_t ins[] = {32, 96, 512};
+    uint64_t state = 8;
+    int failures = 0;
+    for (size_t i = 0; i < ARRAY_LEN(ins); i++)
+        failures += screening_of(set, &state, ins[i], i ? 9.0f : 1e-3f);
+    return failures;
+}
+
 const struct kernel_check kernel_checks[] = {
+    {"screening", screening},
     {"linear", linear_shapes},
     {"rows in company", rows_in_company},
     {"largest integers", largest_integers},

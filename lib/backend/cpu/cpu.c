@@ -136,6 +136,7 @@ static void verb_free(struct backend *base)
 {
     struct cpu_backend *backend = (struct cpu_backend *)base;
     decoder_release(backend);
+    head_release(backend);
     encoder_release(backend);
     pool_free(&backend->pool);
     weights_release(&backend->weights);
@@ -204,6 +205,8 @@ static enum status prepare(struct cpu_backend *backend, struct model *model,
     if (status == STATUS_OK)
         status = encoder_init(backend, err);
     if (status == STATUS_OK)
+        status = head_init(backend, options->whole_head, err);
+    if (status == STATUS_OK)
         status = decoder_init(backend, err);
     return status;
 }
@@ -229,7 +232,7 @@ enum status cpu_backend_new(struct model *model, const struct cpu_options *optio
             .kind = "cpu",
             .kernels = backend->kernels->name,
             .n_threads = pool_threads(backend->pool),
-            .weight_bytes = backend->weights.n_bytes,
+            .weight_bytes = backend->weights.n_bytes + backend->decoder.head.n_bytes,
             .sequence_bytes = sequence_bytes(backend->description,
                                              backend->description->encoder.n_positions),
         },

@@ -21,6 +21,7 @@ struct cpu_options {
     const char *kernels; /* NULL: the fastest set that this processor runs; else a set's name */
     enum cpu_weights weights;   /* never larger than they are stored */
     bool encoder_blas;   /* encoder's linear layers through OpenBLAS: other bits, to compare with */
+    bool whole_head;     /* choose out of all products of an f16 output layer, to compare with */
     bool unpinned;              /* do not bind threads to processors (tests that share them) */
     const struct clock *clock;  /* NULL: the machine's; borrowed; for encode's budget and times */
     bool timed;                 /* keep cpu_backend_times: 50 looks at the clock a pass */
@@ -32,6 +33,8 @@ struct cpu_options {
 struct cpu_times {
     uint64_t n_passes;
     uint64_t matrices_us, self_us, cross_us, rest_us;
+    uint64_t n_screened;        /* rows chosen for without computing all logits, */
+    uint64_t n_panels;          /* and the panels of 16 logits that were computed for them */
 };
 
 /* Reads and repacks the weights, starts the worker threads. Borrows the model for the backend's

@@ -4,6 +4,7 @@
  *     encoder.c     mel frames -> states -> cross-attention keys and values, in slices
  *     project.c     the encoder's linear layers on a block of rows
  *     decoder.c     the layer loop for m rows
+ *     head.c        the output layer and the choices
  *     sequence.c    memory of a sequence: keys and values
  *     cpu.c         the five verbs
  */
@@ -12,10 +13,24 @@
 
 #include "backend/cpu/blas.h"
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/head.h"
 #include "base/pool.h"
 #include "kernels/gemm.h"
 #include "kernels/kernels.h"
 #include "kv/kv.h"
+
+/* Splits one block of memory into aligned pieces: with base NULL it only counts. */
+struct carve {
+    uint8_t *base;
+    size_t used;
+};
+
+static inline void *carve_take(struct carve *carve, size_t n_bytes)
+{
+    size_t at = carve->used;
+    carve->used += (n_bytes + 63) / 64 * 64;
+    return carve->base ? carve->base + at : NULL;
+}
 
 /* ---- weights ---- */
 
@@ -212,14 +227,13 @@ struct decoder {
     uint32_t n_groups;
     uint8_t top_rows[BACKEND_ROWS_MAX];     /* internal rows that ask for something */
     uint32_t n_top;
+    struct head head;
 };
 
 MUST_CHECK enum status decoder_init(struct cpu_backend *backend, struct error *err);
 void decoder_release(struct cpu_backend *backend);
 MUST_CHECK enum status decoder_forward(struct cpu_backend *backend, struct backend_row *rows,
                                        uint32_t n_rows, struct error *err);
-
-/* ---- backend ---- */
 
 struct cpu_backend {
     struct backend base;
@@ -233,18 +247,5 @@ struct cpu_backend {
     struct encoder encoder;
     struct decoder decoder;
 };
-
-/* Splits one block of memory into aligned pieces: with base NULL it only counts. */
-struct carve {
-    uint8_t *base;
-    size_t used;
-};
-
-static inline void *carve_take(struct carve *carve, size_t n_bytes)
-{
-    size_t at = carve->used;
-    carve->used += (n_bytes + 63) / 64 * 64;
-    return carve->base ? carve->base + at : NULL;
-}
 
 #endif

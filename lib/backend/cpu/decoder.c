@@ -14,56 +14,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "backend/cpu/cpu_int.h"
-
-/* One thread's place in a step. */
-struct lane {
-    struct cpu_backend *backend;
-    const struct kernels *kernels;
-    struct decoder *d;
-    const struct stack_description *s;
-    uint32_t id;
-    uint32_t n;
-};
-
-/* Outputs that one thread computes: whole pairs of panels, so that it can also quantise its share.
- * */
-struct columns {
-    uint32_t panel_from, panel_to;
-    uint32_t from, n;
-};
-
-static struct columns columns_of(const struct lane *t, uint32_t n_out)
-{
-    uint32_t from, to;
-    share_of((n_out + Q8_BLOCK - 1) / Q8_BLOCK, t->id, t->n, &from, &to);
-    struct columns c = {.panel_from = 2 * from, .panel_to = MIN(2 * to, matrix_panels(n_out))};
-    c.from = MIN(c.panel_from * PANEL, n_out);
-    c.n = MIN(c.panel_to * PANEL, n_out) - c.from;
-    return c;
-}
-
-static void barrier(const struct lane *t)
-{
-    pool_barrier(t->backend->pool);
-}
-
-/* Floats from one row of activations to the next. Widths are powers of two: without the pad all
- * rows of a block would fall into the same sets of the first cache. */
-static size_t row_stride(size_t width)
-{
-    return width + PANEL;
-}
-
-/* Charges what has passed since the last mark to one part of the step, if anybody wants to know. */
-static void mark(const struct lane *t, uint64_t *part)
-{
-    if (!t->d->timed || t->id != 0)
-        return;
-    uint64_t now = clock_us(&t->backend->clock);
-    *part += now - t->d->marked_us;
-    t->d->marked_us = now;
-}
+#include "backend/cpu/lane.h"
 
 /* y = x * w + bias for the lane's outputs, all rows; integer weights read the quantised copy. */
 static struct columns project(const struct lane *t, const struct projection *p, const float *x,
@@ -77,27 +28,6 @@ static struct columns project(const struct lane *t, const struct projection *p, 
         job.xq = q8_rows_at(x8, BACKEND_ROWS_MAX, p->w.n_in);
     t->kernels->linear(&job, c.panel_from, c.panel_to);
     return c;
-}
-
-/* Quantises n values of a row of `width` from column `from` on, where some layer will want it. */
-static void quantise(const struct lane *t, void *x8, const float *x, uint32_t row, uint32_t width,
-                     struct columns c)
-{
-    if (!t->d->quantise || c.n == 0)
-        return;
-    struct q8_rows all = q8_rows_at(x8, BACKEND_ROWS_MAX, width);
-    size_t at = (size_t)row * width + c.from;
-    struct q8_rows to = {.q = all.q + at, .scale = all.scale + at / Q8_BLOCK,
-                         .offset = all.offset + at / Q8_BLOCK};
-    t->kernels->quantise(to, x + row * row_stride(width) + c.from, c.n);
-}
-
-static void norm_row(const struct lane *t, const struct norm *norm, const float *x, float *y)
-{
-    if (t->s->norm == NORM_LAYER)
-        t->kernels->layer_norm(y, x, norm->gain, norm->bias, t->s->n_state, t->s->norm_eps);
-    else
-        t->kernels->rms_norm(y, x, norm->gain, t->s->n_state, t->s->norm_eps);
 }
 
 /* h = norm(x), by rows. */
@@ -290,46 +220,6 @@ static void embed(const struct lane *t)
     barrier(t);
 }
 
-static void finish_row(const struct lane *t, uint32_t i)
-{
-    const struct model_description *model = t->backend->description;
-    struct backend_row *row = &t->d->rows[t->d->order[t->d->top_rows[i]]];
-    float *logits = t->d->logits + (size_t)i * t->d->logits_stride;
-    if (row->logits)
-        memcpy(row->logits, logits, model->n_vocab * sizeof(float));
-    if (row->no_speech)
-        *row->no_speech = rules_probability(t->kernels, logits, model->n_vocab,
-                                            model->special.no_speech);
-    if (row->rules)
-        rules_choose(row->rules, &row->state, t->kernels, logits, row->choice);
-}
-
-/* Logits and choices, only for rows that ask for something. */
-static void head(const struct lane *t)
-{
-    struct decoder *d = t->d;
-    const struct weights *w = &t->backend->weights;
-    size_t n_state = t->s->n_state, stride = row_stride(n_state);
-    uint32_t from, to;
-    share_of(d->n_top, t->id, t->n, &from, &to);
-    for (uint32_t i = from; i < to; i++) {
-        norm_row(t, &w->decoder_norm, d->x + d->top_rows[i] * stride, d->top + i * stride);
-        quantise(t, d->x8, d->top, i, t->s->n_state, (struct columns){.n = t->s->n_state});
-    }
-    barrier(t);
-    mark(t, &d->times.rest_us);
-    struct columns c = columns_of(t, w->head.n_out);
-    struct linear job = {.w = &w->head, .n_rows = d->n_top, .x = d->top, .x_stride = stride,
-                         .y = d->logits, .y_stride = d->logits_stride};
-    if (weight_is_integer(w->head.type))
-        job.xq = q8_rows_at(d->x8, BACKEND_ROWS_MAX, n_state);
-    t->kernels->linear(&job, c.panel_from, c.panel_to);
-    barrier(t);
-    mark(t, &d->times.matrices_us);
-    for (uint32_t i = from; i < to; i++)
-        finish_row(t, i);
-}
-
 static void step(void *context, uint32_t thread, uint32_t n_threads)
 {
     struct cpu_backend *backend = context;
@@ -348,7 +238,7 @@ static void step(void *context, uint32_t thread, uint32_t n_threads)
         feed_forward(&lane, &backend->weights.decoder[layer]);
     }
     if (lane.d->n_top > 0)
-        head(&lane);
+        head_run(&lane);
     mark(&lane, &lane.d->times.rest_us);
 }
 
@@ -393,7 +283,6 @@ static enum status drop_rows(struct decoder *d, enum status code)
 static enum status place_rows(struct decoder *d, struct error *err)
 {
     (void)drop_rows(d, STATUS_OK);
-    d->n_top = 0;
     for (uint32_t r = 0; r < d->n_rows; r++) {
         struct cpu_sequence *sequence = sequence_of(d, r);
         const struct backend_row *row = &d->rows[d->order[r]];
@@ -406,8 +295,6 @@ static enum status place_rows(struct decoder *d, struct error *err)
                                           sequence->kv.n_positions));
         d->position[r] = sequence->kv.rows[d->order[r]].position;
         d->n_tail[r] = kv_path(&sequence->kv, d->order[r], d->tail[r]);
-        if (row->rules || row->logits || row->no_speech)
-            d->top_rows[d->n_top++] = (uint8_t)r;
     }
     return STATUS_OK;
 }
@@ -422,6 +309,7 @@ enum status decoder_forward(struct cpu_backend *backend, struct backend_row *row
     enum status status = place_rows(d, err);
     if (status != STATUS_OK)
         return status;
+    head_rows(backend);
     d->marked_us = d->timed ? clock_us(&backend->clock) : 0;
     pool_hot(backend->pool);
     pool_run(backend->pool, step, backend);
@@ -482,6 +370,7 @@ static void lay_out(struct cpu_backend *backend, struct carve *carve)
         d->rope_cos = carve_take(carve, table);
         d->rope_sin = carve_take(carve, table);
     }
+    head_lay_out(backend, carve);
     /* Last, and mostly untouched (so not resident) while few rows ask for a choice. */
     d->logits = carve_take(carve, BACKEND_ROWS_MAX * d->logits_stride * sizeof(float));
 }

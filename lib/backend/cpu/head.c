@@ -1,0 +1,280 @@
+/* head.c: the output layer and the choices.
+ *
+ * An f16 output layer is more than half of what a step reads, nearly all of it to find out which
+ * tokens are not the next one. So a greedy choice goes in two stages (kernels/screen.h):
+ *
+ *     scan      text tokens: an 8-bit copy; from the panel of the end token on (special tokens and
+ *               timestamps, whose sum the rules compare): in full
+ *     screen    by rows: which panels may hold one of the two best allowed text tokens?
+ *     compute   those, in full, into the row; what is left keeps its approximate logit
+ *     choose    as ever
+ *
+ * Token, runner-up and the gap between them are those of the full product. Log-probabilities are
+ * defined by this row: a function of the row's state and rules, whatever else is asked for or in
+ * the call. Logits, the probability of no speech, sampling and languages take the full product,
+ * as does every choice of a model whose output layer is not f16.
+ */
+#include "backend/cpu/head.h"
+
+#include <string.h>
+
+#include "backend/cpu/lane.h"
+
+struct fill {
+    struct screen *screen;
+    const struct kernels *kernels;
+};
+
+static void fill_screen(void *context, uint32_t thread, uint32_t n_threads)
+{
+    struct fill *fill = context;
+    uint32_t from, to;
+    share_of(matrix_panels(fill->screen->full->n_out), thread, n_threads, &from, &to);
+    screen_fill(fill->screen, fill->kernels, from, to);
+}
+
+enum status head_init(struct cpu_backend *backend, bool whole, struct error *err)
+{
+    struct head *h = &backend->decoder.head;
+    const struct matrix *full = &backend->weights.head;
+    h->n_panels = (uint32_t)backend->description->special.end / PANEL;
+    h->screens = !whole && screen_fits(full) && h->n_panels > 0;
+    if (!h->screens)
+        return STATUS_OK;
+    h->n_bytes = screen_bytes(full);
+    h->memory = kernels_alloc(h->n_bytes);
+    if (!h->memory)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for a copy of the output layer");
+    h->screen = screen_at(h->memory, full, backend->weights.decoder_norm.gain);
+    pool_run(backend->pool, fill_screen, &(struct fill){&h->screen, backend->kernels});
+    return STATUS_OK;
+}
+
+void head_release(struct cpu_backend *backend)
+{
+    struct head *h = &backend->decoder.head;
+    if (h->memory)
+        kernels_free(h->memory, h->n_bytes);
+    h->memory = NULL;
+}
+
+void head_lay_out(struct cpu_backend *backend, struct carve *carve)
+{
+    struct head *h = &backend->decoder.head;
+    if (!h->screens)
+        return;
+    h->x8 = carve_take(carve, q8_rows_bytes(BACKEND_ROWS_MAX, backend->weights.head.n_in));
+    h->n_groups = screen_groups(h->n_panels);
+    h->groups = carve_take(carve, 2 * h->n_groups * sizeof(float) * pool_threads(backend->pool));
+    h->panels = carve_take(carve, (size_t)BACKEND_ROWS_MAX * h->n_panels * sizeof(*h->panels));
+}
+
+/* ---- which rows ---- */
+
+static bool is_screened(const struct head *h, const struct backend_row *row)
+{
+    return h->screens && row->rules && rules_screens(row->rules);
+}
+
+static bool is_full(const struct head *h, const struct backend_row *row)
+{
+    return row->logits || row->no_speech || (row->rules && !is_screened(h, row));
+}
+
+/* In `top`: rows in full, then those that are screened as well, then those only screened. */
+void head_rows(struct cpu_backend *backend)
+{
+    struct decoder *d = &backend->decoder;
+    struct head *h = &d->head;
+    d->n_top = h->n_full = h->first = 0;
+    for (int pass = 0; pass < 3; pass++) {
+        for (uint32_t r = 0; r < d->n_rows; r++) {
+            const struct backend_row *row = &d->rows[d->order[r]];
+            bool full = is_full(h, row), screened = is_screened(h, row);
+            if (full == (pass < 2) && screened == (pass > 0))
+                d->top_rows[d->n_top++] = (uint8_t)r;
+        }
+        h->first = pass == 0 ? d->n_top : h->first;
+        h->n_full = pass == 1 ? d->n_top : h->n_full;
+    }
+}
+
+static struct backend_row *row_of(const struct decoder *d, uint32_t i)
+{
+    return &d->rows[d->order[d->top_rows[i]]];
+}
+
+static float *logits_of(const struct decoder *d, uint32_t i)
+{
+    return d->logits + (size_t)i * d->logits_stride;
+}
+
+static const float *state_of(const struct lane *t, uint32_t i)
+{
+    return t->d->top + i * row_stride(t->s->n_state);
+}
+
+/* Row i's place in the screen's quantised rows. */
+static struct q8_rows eight_bits(const struct lane *t, uint32_t i)
+{
+    struct q8_rows rows = q8_rows_at(t->d->head.x8, BACKEND_ROWS_MAX, t->s->n_state);
+    size_t at = (size_t)(i - t->d->head.first) * t->s->n_state;
+    return (struct q8_rows){rows.q + at, rows.scale + at / Q8_BLOCK, rows.offset + at / Q8_BLOCK};
+}
+
+/* ---- stages ---- */
+
+/* Final states; `h` is free here and takes them as the copy wants them. */
+static void norm_states(const struct lane *t)
+{
+    struct decoder *d = t->d;
+    size_t n_state = t->s->n_state, stride = row_stride(n_state);
+    uint32_t from, to;
+    share_of(d->n_top, t->id, t->n, &from, &to);
+    for (uint32_t i = from; i < to; i++) {
+        float *state = d->top + i * stride;
+        norm_row(t, &t->backend->weights.decoder_norm, d->x + d->top_rows[i] * stride, state);
+        quantise(t, d->x8, d->top, i, t->s->n_state, (struct columns){.n = t->s->n_state});
+        if (i < d->head.first)
+            continue;
+        struct screened *row = &d->head.rows[i];
+        *row = screen_row(&d->head.screen, t->kernels, state, d->h + i * stride, eight_bits(t, i));
+        row->row = logits_of(d, i);
+        row->n_panels = d->head.n_panels;
+    }
+    barrier(t);
+    mark(t, &d->times.rest_us);
+}
+
+/* The lane's share of panels [panel_from, panel_to), rows [first, end) of `top`, all computed. */
+static void compute(const struct lane *t, uint32_t first, uint32_t end, struct columns c)
+{
+    const struct decoder *d = t->d;
+    const struct weights *w = &t->backend->weights;
+    struct linear job = {.w = &w->head, .n_rows = end - first, .x = state_of(t, first),
+                         .x_stride = row_stride(t->s->n_state), .y = logits_of(d, first),
+                         .y_stride = d->logits_stride};
+    SA_ASSERT(first == 0 || !weight_is_integer(w->head.type));
+    if (weight_is_integer(w->head.type))
+        job.xq = q8_rows_at(d->x8, BACKEND_ROWS_MAX, t->s->n_state);
+    t->kernels->linear(&job, c.panel_from, c.panel_to);
+}
+
+static void choose(const struct lane *t, uint32_t i)
+{
+    struct backend_row *row = row_of(t->d, i);
+    rules_choose(row->rules, &row->state, t->kernels, logits_of(t->d, i), row->choice);
+}
+
+static void finish_full(const struct lane *t, uint32_t i)
+{
+    const struct model_description *model = t->backend->description;
+    struct backend_row *row = row_of(t->d, i);
+    float *logits = logits_of(t->d, i);
+    if (row->logits)
+        memcpy(row->logits, logits, model->n_vocab * sizeof(float));
+    if (row->no_speech)
+        *row->no_speech = rules_probability(t->kernels, logits, model->n_vocab,
+                                            model->special.no_speech);
+    if (row->rules && i < t->d->head.first)
+        choose(t, i);
+}
+
+static void run_full(const struct lane *t)
+{
+    struct decoder *d = t->d;
+    uint32_t from, to;
+    compute(t, 0, d->head.n_full, columns_of(t, t->backend->weights.head.n_out));
+    barrier(t);
+    mark(t, &d->times.matrices_us);
+    share_of(d->head.n_full, t->id, t->n, &from, &to);
+    for (uint32_t i = from; i < to; i++)
+        finish_full(t, i);
+    barrier(t);
+    mark(t, &d->times.rest_us);
+}
+
+static void scan(const struct lane *t)
+{
+    struct decoder *d = t->d;
+    struct head *h = &d->head;
+    struct columns text, rest;
+    struct linear job = {.w = &h->screen.copy, .n_rows = d->n_top - h->first,
+                         .xq = eight_bits(t, h->first), .y = logits_of(d, h->first),
+                         .y_stride = d->logits_stride};
+    share_of(h->n_panels, t->id, t->n, &text.panel_from, &text.panel_to);
+    share_of(matrix_panels(job.w->n_out) - h->n_panels, t->id, t->n, &rest.panel_from,
+             &rest.panel_to);
+    rest.panel_from += h->n_panels;
+    rest.panel_to += h->n_panels;
+    t->kernels->linear(&job, text.panel_from, text.panel_to);
+    compute(t, h->first, d->n_top, rest);
+    barrier(t);
+    mark(t, &d->times.matrices_us);
+}
+
+/* Finds the panels to compute, by rows. */
+static void screen(const struct lane *t)
+{
+    struct decoder *d = t->d;
+    struct head *h = &d->head;
+    uint32_t from, to;
+    share_of(d->n_top - h->first, t->id, t->n, &from, &to);
+    for (uint32_t i = h->first + from; i < h->first + to; i++) {
+        struct backend_row *row = row_of(d, i);
+        uint16_t *panels = h->panels + (size_t)i * h->n_panels;
+        bool any = rules_forbid(row->rules, &row->state, logits_of(d, i), h->n_panels * PANEL);
+        h->rows[i].low = h->groups + (size_t)2 * t->id * h->n_groups;
+        h->rows[i].high = h->rows[i].low + h->n_groups;
+        h->todo[i] = (struct screen_todo){0, 0};
+        if (any)
+            h->todo[i] = screen_panels(&h->screen, t->kernels, &h->rows[i], state_of(t, i), panels);
+    }
+    barrier(t);
+    mark(t, &d->times.rest_us);
+}
+
+/* Computes them: the panels of all rows, one after another, in even shares. */
+static void compute_panels(const struct lane *t)
+{
+    struct decoder *d = t->d;
+    struct head *h = &d->head;
+    uint32_t n = 0, n_all = 0, from, to, before = 0;
+    for (uint32_t i = h->first; i < d->n_top; i++) {
+        n += h->todo[i].n - h->todo[i].n_done;
+        n_all += h->todo[i].n;
+    }
+    share_of(n, t->id, t->n, &from, &to);
+    for (uint32_t i = h->first, here; i < d->n_top && before < to; i++, before += here) {
+        here = h->todo[i].n - h->todo[i].n_done;
+        uint32_t end = MIN(to, before + here), start = MAX(from, before);
+        const uint16_t *panels = h->panels + (size_t)i * h->n_panels + h->todo[i].n_done;
+        if (start < end)
+            t->kernels->linear_some(&t->backend->weights.head, state_of(t, i),
+                                    panels + (start - before), end - start, logits_of(d, i));
+    }
+    barrier(t);
+    mark(t, &d->times.matrices_us);
+    if (t->id == 0) {
+        d->times.n_screened += d->n_top - h->first;
+        d->times.n_panels += n_all;
+    }
+}
+
+void head_run(const struct lane *t)
+{
+    struct decoder *d = t->d;
+    struct head *h = &d->head;
+    uint32_t from, to;
+    norm_states(t);
+    if (h->n_full > 0)
+        run_full(t);
+    if (h->first == d->n_top)
+        return;
+    scan(t);
+    screen(t);
+    compute_panels(t);
+    share_of(d->n_top - h->first, t->id, t->n, &from, &to);
+    for (uint32_t i = h->first + from; i < h->first + to; i++)
+        choose(t, i);
+}

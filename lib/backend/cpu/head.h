@@ -1,0 +1,36 @@
+/* head.h: the output layer in two stages: what head.c keeps, for the decoder and the bench. */
+#ifndef BACKEND_CPU_HEAD_H
+#define BACKEND_CPU_HEAD_H
+
+#include "backend/backend.h"
+#include "kernels/screen.h"
+
+struct cpu_backend;
+struct carve;
+
+struct head {
+    bool screens;               /* it is f16, and may be screened */
+    struct screen screen;
+    void *memory;               /* of the screen */
+    size_t n_bytes;
+    uint32_t n_panels;          /* screened: all below the end token; the others are computed */
+    /* of the call; rows are those of `top` */
+    uint32_t n_full;            /* the first so many are computed in full */
+    uint32_t first;             /* from here on they are screened; at or below n_full */
+    void *x8;                   /* their states in 8 bits */
+    struct screened rows[BACKEND_ROWS_MAX];
+    uint16_t *panels;           /* [64][n_panels], to be computed for each */
+    struct screen_todo todo[BACKEND_ROWS_MAX];
+    float *groups;              /* scratch, `n_groups` twice per thread */
+    uint32_t n_groups;
+};
+
+/* Makes what screening needs, unless `whole` or it cannot be; before decoder_init. */
+MUST_CHECK enum status head_init(struct cpu_backend *backend, bool whole, struct error *err);
+void head_release(struct cpu_backend *backend);
+void head_lay_out(struct cpu_backend *backend, struct carve *carve);
+
+/* Finds the rows of the call that ask for something, and what each needs. */
+void head_rows(struct cpu_backend *backend);
+
+#endif

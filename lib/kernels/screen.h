@@ -1,0 +1,77 @@
+/* screen.h: the best of many products without computing all of them: an exact two-stage argmax.
+ *
+ * Wanted are the two largest of y[v] = h . W[v], as the f16 kernel computes them, for a wide matrix
+ * (the output layer). A copy of W in 8 bits, half as large and multiplied as integers, gives a[v],
+ * and norms bound how far y[v] can be from it:
+ *
+ *      |a[v] - y[v]| <= e[v]
+ *      low = the second largest of a[v] - e[v]: two y[v] are not below it; they are in two panels
+ *            at most, which are computed
+ *      least = the second largest y[v] of these panels, or low
+ *      a[v] + e[v] < least: neither best nor second, not even tied. The others are computed.
+ *
+ * What is not computed keeps a[v], below least as well: the two largest of the mixed row are those
+ * of the exact one, and their values are exact. A sum over the row is nearly that. All of it is a
+ * function of h and W alone. Whole panels are computed, which is how they lie in memory.
+ *
+ * The copy is of W[v][k] * f[k], the row of h[k] / f[k], with powers of two f[k]: exact, and the
+ * error of 8 bits falls where less depends on it. f[k] is near g[k]^(3/4) for the norm's gain g.
+ * Panels computed for a row of base on speech, of 3,141: 390 in the mean; with f 60; with the two
+ * panels of `low` computed first 43; with both 7 (at most 37 in 160 rows). W and h below are these.
+ *
+ * The bound. Wq, hq: what the 8 bits stand for, exactly; n inputs, b = n / 32 blocks; u = 2^-24,
+ * g(i) = i u / (1 - i u); |x| the Euclidean norm, D = |W[v] - Wq[v]|, N = |Wq[v]|, d = |h - hq|.
+ *
+ *   h . W - hq . Wq = h . (W - Wq) + (h - hq) . Wq          in absolute value <= |h| D + d N
+ *   y: n fused multiply-adds in turn:                       |y - h . W| <= g(n) |h| |W|
+ *   a: one rounding of the two scales' product, then b fused multiply-adds of exact integers (below
+ *      2^24):                                               |a - hq . Wq| <= g(b + 1) |hq| N
+ *   |W| <= N + D, |hq| <= |h| + d:
+ *   |a - y| <= (1 + g(n)) |h| D + ((1 + g(b + 1)) d + (g(n) + g(b + 1)) |h|) N
+ *
+ * To that come the roundings of a - e and a + e themselves, u (|a| + e) with |a| <= (1 + g(b + 1))
+ * (|h| + d) N; of e from its two factors, 3 u e; and of what is below 2^-126 (inputs divided by f,
+ * scales times scales), less than 2^-110 in all. The factors by_loss (of D) and by_size (of N) are
+ * computed in double, with 4 u (|h| + d) more in by_size, and 2^-18 of themselves more in both. D
+ * and N are sums of squares in turn, rounded up by n u. Each of the four has 1e-15 more, so that e
+ * is never below 2e-30. Infinite or no numbers at all: everything is computed. */
+#ifndef KERNELS_SCREEN_H
+#define KERNELS_SCREEN_H
+
+#include "kernels/kernels.h"
+
+struct screen {
+    const struct matrix *full;  /* f16; borrowed */
+    struct matrix copy;         /* q8_0 */
+    const float *factor;        /* [n_in] of a weight; of an input: its inverse */
+    const float *inverse;
+    float *loss, *size;         /* [panels][16]: D and N */
+};
+
+/* Can it be screened: f16, whole blocks, panels that fit 16 bits? */
+bool screen_fits(const struct matrix *full);
+
+/* Bytes of memory, and a screen laid out over it: borrowed, 64-byte aligned, zeroed. `gain`: of the
+ * norm before the matrix, [n_in]. */
+size_t screen_bytes(const struct matrix *full);
+struct screen screen_at(void *memory, const struct matrix *full, const float *gain);
+
+/* Makes panels [panel_from, panel_to) of the copy; threads split them. */
+void screen_fill(struct screen *screen, const struct kernels *kernels, uint32_t panel_from,
+                 uint32_t panel_to);
+
+/* A row of inputs for the copy: x[n_in] divided by the factors (to `scaled`), in 8 bits to row 0 of
+ * `to`, and its part of the bounds. row, n_panels, low and high of the result are the caller's. */
+struct screened screen_row(const struct screen *screen, const struct kernels *kernels,
+                           const float *x, float *scaled, struct q8_rows to);
+
+/* Lists the panels of a row of approximate products that are still to be computed, after computing
+ * (from x) up to two that decide it; returns how many. `panels` has room for all. */
+struct screen_todo {
+    uint32_t n_done;            /* the first so many of `panels` are computed */
+    uint32_t n;                 /* with these */
+};
+struct screen_todo screen_panels(const struct screen *screen, const struct kernels *kernels,
+                                 const struct screened *job, const float *x, uint16_t *panels);
+
+#endif
