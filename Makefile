@@ -5,6 +5,7 @@
 #   make all      build, and leave whisper-base.gguf and whisper-tiny.en.gguf in the model cache
 #   make build    only build (MODE=release|debug|asan|ubsan|tsan|cov)
 #   make unit     only the unit tests of MODE      make style   layers, lengths, banned calls
+#   make cluster  one coordinator, two targets, eight clients on loopback, with a live view
 #   make models   fetch and convert the models     make deps    install Debian packages
 #   make fuzz     build the fuzz entries with libFuzzer (clang)
 #   make test-speech   exactness over ../shared, where it exists
@@ -69,7 +70,7 @@ SUPPORT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c) \
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help run test all build unit test-programs style models deps fuzz test-speech bench study clean FORCE
+.PHONY: help run cluster test all build unit test-programs style models deps fuzz test-speech bench study clean FORCE
 
 help:
 	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
@@ -146,6 +147,9 @@ all: deps
 
 run: all
 	tools/demo.sh $(BIN)
+
+cluster: all
+	tools/cluster_demo.sh $(BIN)
 
 test:
 	tools/test.sh

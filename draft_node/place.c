@@ -21,6 +21,7 @@ enum {
     CALL_MS = 1500,                         /* for one coordinator */
     ROUND_PAUSE_MS = 500,                   /* after all of them failed */
     PROBE_MS = 300,                         /* for one target */
+    NOISE_US = 10000,                       /* of expected completions */
     AVOID_US = 10000000                     /* a target that failed is not asked for so long */
 };
 
@@ -162,13 +163,16 @@ static void write_request(struct placement *placement, struct wire_place *ask)
     pthread_mutex_unlock(&placement->lock);
 }
 
-/* A coordinator that was not told how far a target is could not count it: counted here. Stable. */
+/* A coordinator that was not told how far a target is could not count it: counted here. Only a
+ * clear difference moves a client away from the target that the coordinator has reserved for it:
+ * noise in a handshake would undo the balance. Stable. */
 static void order(struct targets *targets)
 {
     for (uint32_t i = 1; i < targets->n; i++)
         for (uint32_t k = i; k > 0; k--) {
             struct known *before = &targets->item[k - 1], *after = &targets->item[k];
-            if (before->expected_us <= after->expected_us)
+            uint32_t noise_us = MAX(before->expected_us / 8, (uint32_t)NOISE_US);
+            if (before->expected_us <= (uint64_t)after->expected_us + noise_us)
                 break;
             struct known moved = *before;
             *before = *after;
