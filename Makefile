@@ -114,7 +114,11 @@ $(TOOLS:%=$(BIN)/%): $(BIN)/%: $(BUILD)/tools/%.o $(LIB)
 
 $(BENCHES:%=$(BIN)/%): $(BIN)/%: $(BUILD)/bench/%.o $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(BENCH_LIBS) $(LDLIBS)
+
+# In virtual time, with the simulation of tests/cluster.
+$(BIN)/cluster_lag: BENCH_LIBS := -lcmocka
+$(BIN)/cluster_lag: $(SUPPORT_OBJ)
 
 $(TESTS): $(BUILD)/%: $(BUILD)/%.o $(SUPPORT_OBJ) $(LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)

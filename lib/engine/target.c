@@ -9,6 +9,7 @@
 enum {
     ALIVE_US = 500000,
     IDLE_US = 250000,                       /* before idle time is used to measure */
+    SLICE_MIN_US = 2000,                    /* of an encoder: less is mostly overhead */
     REST_US = 2000000,                      /* before an idle session's memory is given back */
 };
 
@@ -73,8 +74,13 @@ static struct target_session *next_encoding(struct target *target)
     return oldest;
 }
 
-/* Does a slice; false: nothing to encode. */
-static bool encode_slice(struct target *target)
+void target_learn(float *mean, float value)
+{
+    *mean += *mean == 0.0f ? value : 0.125f * (value - *mean);
+}
+
+/* Works for about budget_us; false: nothing to encode. */
+static bool encode_slice(struct target *target, uint64_t budget_us)
 {
     if (target->encoding && !wants_encoder(target->encoding))
         target->encoding = NULL;
@@ -94,16 +100,52 @@ static bool encode_slice(struct target *target)
     struct error err;
     bool done;
     enum status rc =
-        backend_encode(session->sequence, &features, target->options.slice_us, &done, &err);
+        backend_encode(session->sequence, &features, budget_us, &done, &err);
     u->stats.encode_us += clock_us(&target->engine->clock) - start;
     if (rc != STATUS_OK) {
         target->encoding = NULL;
         session_fail_utterance(session, u->id, rc, err.text);
     } else if (done) {
         target->encoding = NULL;
+        target_learn(&target->mean.encode_us, (float)u->stats.encode_us);
         utterance_encoded(session, u);
     }
     return true;
+}
+
+/* How long the encoder may work behind a pass. To encode first is right where sessions gain more by
+ * decoding together than those that decode now lose by waiting:
+ *
+ *     sessions that wait for the encoder x time of a window's passes      (what they could share)
+ *     sessions that decode               x time of a window's encoder     (what they would wait)
+ *
+ * Slice and pass stand in that ratio. So on a CPU short passes are not stretched by an encoder of
+ * half a second, and on a GPU, where rows are free, sessions meet in a pass as soon as they can. */
+static uint64_t slice_us(struct target *target, uint32_t n_decoding, uint64_t pass_us)
+{
+    uint32_t n_waiting = 0;
+    const struct window_costs *mean = &target->mean;
+    if (n_decoding == 0 || mean->encode_us <= 0.0f || mean->passes <= 0.0f)
+        return target->options.slice_us;
+    for (struct target_session *s = target->sessions; s; s = s->next)
+        n_waiting += wants_encoder(s) != NULL;
+    float share = (float)n_waiting * mean->passes * (float)pass_us;
+    float wait = (float)n_decoding * mean->encode_us;
+    uint64_t us = (uint64_t)((float)pass_us * share / wait);
+    return MIN(MAX(us, (uint64_t)SLICE_MIN_US), target->options.slice_us);
+}
+
+/* Small windows share a slice; one that would need most of it begins with a slice of its own, and
+ * those that are through have their pass before. */
+static bool encode_some(struct target *target, uint64_t budget_us)
+{
+    uint64_t start = clock_us(&target->engine->clock), spent = 0;
+    bool worked = false;
+    while (spent <= budget_us / 4 && encode_slice(target, budget_us - spent)) {
+        worked = true;
+        spent = clock_us(&target->engine->clock) - start;
+    }
+    return worked;
 }
 
 /* ---- passes ---- */
@@ -173,9 +215,11 @@ uint64_t target_tick(struct target *target)
     if (target->n_sessions > 0)
         target_gather(target, &all);
     bool worked = all.n > 0;
+    uint64_t start = clock_us(&target->engine->clock);
     if (worked)
         run_pass(target, &all);
-    worked |= encode_slice(target);
+    uint64_t pass_us = clock_us(&target->engine->clock) - start;
+    worked |= encode_some(target, slice_us(target, all.n, pass_us));
     uint64_t next = MIN(keep_alive(target), all.until_us);
     uint64_t rest = give_memory_back(target);
     uint64_t now = clock_us(&target->engine->clock);

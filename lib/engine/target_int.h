@@ -89,6 +89,12 @@ struct target_session {
     bool holds_memory;                      /* keys and values have been taken */
 };
 
+/* What a window takes, smoothed; 0: not known. */
+struct window_costs {
+    float encode_us;
+    float passes;
+};
+
 struct target {
     struct engine *engine;
     struct target_options options;
@@ -97,6 +103,7 @@ struct target {
     struct target_session *encoding;        /* whose window is in the encoder, or NULL */
     float *features;                        /* [n_mels][3000] of that window until it is done */
     struct spec_cost cost;
+    struct window_costs mean;
     struct pass pass;
     struct {
         struct sequence *sequence;          /* NULL: not under way */
@@ -133,6 +140,11 @@ bool utterance_offer(struct target_session *session, struct utterance *u, struct
 /* Adds n_rows of those to the pass; then the forward, then absorb. */
 void utterance_take(struct target_session *session, struct utterance *u, uint32_t n_rows);
 void utterance_absorb(struct target_session *session, struct utterance *u, float pass_us);
+
+/* ---- target.c ---- */
+
+/* Moves a smoothed mean; the first value is taken as it is. */
+void target_learn(float *mean, float value);
 
 /* ---- target_pick.c ---- */
 

@@ -617,6 +617,7 @@ static void finish_window(struct target_session *session, struct utterance *u,
         window_prompt_update(&u->previous, &session->limits, was->temperature, cut.tokens,
                              cut.n_tokens);
     send_final(session, u, &cut, was, skipped);
+    target_learn(&session->target->mean.passes, (float)u->stats.passes);
     u->window++;
     u->n_attempts = 0;
     u->start = cut.next_start;

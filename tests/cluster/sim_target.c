@@ -172,6 +172,25 @@ static void tell_phases(struct sim_target *target)
     }
 }
 
+/* How long sessions that could decode have gone without rows; what passes are made of. */
+static void count_work(struct sim_target *target)
+{
+    const struct target *t = target->target;
+    uint64_t now = clock_us(&target->engine.clock);
+    target->work.busy_us += target->node.now_us - target->began_us;
+    if (t->n_sessions > 0 && t->pass.n > 0) {
+        target->work.passes++;
+        target->work.rows += t->pass.n;
+    }
+    for (struct target_session *s = t->sessions; s; s = s->next) {
+        const struct utterance *u = session_current(s);
+        if (!u || s->dead || u->waiting || u->phase < PHASE_DETECT || u->phase > PHASE_DECODE)
+            continue;
+        uint64_t since = MAX(u->times.rows_us, u->times.encoded_us);
+        target->work.gap_max_us = MAX(target->work.gap_max_us, now - since);
+    }
+}
+
 /* Two streams of one client that are both at work. */
 static bool has_twin(const struct target_session *session)
 {
@@ -245,7 +264,7 @@ static void turn(struct node *node)
     until = MIN(until, end_streams(target));
     tell_phases(target);
     audit(target);
-    target->work.busy_us += node->now_us - target->began_us;
+    count_work(target);
     if (node->down)
         return;
     if (node->n_inbox > 0 || until == 0)
