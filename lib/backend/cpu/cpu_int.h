@@ -3,8 +3,7 @@
  *     weights.c     binds and repacks tensors into one block of memory
  *     encoder.c     mel frames -> states -> cross-attention keys and values, in slices
  *     project.c     the encoder's linear layers on a block of rows
- *     decoder.c     the layer loop for m rows
- *     head.c        the output layer and the choices
+ *     decoder.c     the layer loop for m rows; head.c: the output layer and the choices
  *     sequence.c    memory of a sequence: keys and values
  *     cpu.c         the five verbs
  */
