@@ -162,7 +162,9 @@ static bool run_until(struct sim *sim, uint64_t limit_us, bool until_done)
 
 const char *sim_run(struct sim *sim, uint64_t limit_us)
 {
-    if (run_until(sim, limit_us, true) && all_done(sim))
+    bool well = run_until(sim, limit_us, true);
+    sim->done_us = sim->now_us;
+    if (well && all_done(sim))
         (void)run_until(sim, sim->now_us + SETTLE_US, false);
     check_end(sim);
     if (!sim->violation[0])
@@ -234,9 +236,9 @@ uint64_t sim_outage_max_us(const struct sim *sim)
     return sim->outage_max_us;
 }
 
-uint64_t sim_time_us(const struct sim *sim)
+uint64_t sim_done_us(const struct sim *sim)
 {
-    return sim->now_us;
+    return sim->done_us;
 }
 
 struct sim_work sim_target_work(const struct sim *sim, uint32_t target)

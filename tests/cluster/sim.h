@@ -107,7 +107,7 @@ const struct history *sim_history(const struct sim *sim, uint32_t client);
 uint32_t sim_n_fired(const struct sim *sim);        /* faults that happened */
 uint32_t sim_n_resumes(const struct sim *sim);
 uint64_t sim_outage_max_us(const struct sim *sim);  /* longest time of a client without session */
-uint64_t sim_time_us(const struct sim *sim);
+uint64_t sim_done_us(const struct sim *sim);        /* when the last client was done */
 struct sim_work {                           /* of one target */
     uint64_t passes, rows, busy_us;
     uint64_t gap_max_us;                    /* longest time between two passes of a ready session */

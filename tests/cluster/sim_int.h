@@ -118,6 +118,7 @@ struct sim {
     struct sim_options options;
     uint64_t random;
     uint64_t now_us;                        /* time of the event at work */
+    uint64_t done_us;
     bool trace;
     struct sim_event *events;               /* heap */
     uint32_t n_events, events_max;
