@@ -14,8 +14,8 @@ bin=build/release/bin
 jobs=$(nproc)
 stages=${*:-deps build style models units sanitizers neon golden e2e}
 # Areas whose tests are quick under sanitizers; those that run whole models are not.
-fast='base config output audio model text rules spec kv wire kernels'
-threaded='base rpc engine'
+fast='base config output audio model text rules spec kv wire kernels coordinator'
+threaded='base rpc engine coordinator'
 # Programs that start built tools or run whole models: in the units stage only.
 whole='tests/(model/test_tools|engine/test_whisper)'
 passed=0; failed=0; table=
