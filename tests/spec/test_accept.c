@@ -9,6 +9,13 @@
 
 enum { TEXT_MAX = 80, VOCAB = 5, END = 0 };
 
+/* How many random trees; sanitizers take twenty times as long for each. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(SPECASR_DEBUG)
+enum { TREES = 50000 };
+#else
+enum { TREES = 1000000 };
+#endif
+
 /* The toy model: deterministic, few tokens, so that random trees are often right. */
 static int32_t next_token(uint64_t model, const int32_t *text, uint32_t n)
 {
@@ -77,34 +84,112 @@ static uint32_t longest_right_path(const struct spec_tree *tree, const int32_t *
     return longest;
 }
 
+typedef void accept_rule(const struct spec_tree *tree, const int32_t *choices,
+                         struct spec_limits limits, struct spec_accepted *out);
+
+struct decoded {
+    uint32_t n_trees, n_nodes;              /* run, and accepted in all */
+    bool same;                              /* text, and what each tree brought */
+};
+
+/* Decodes a text with random trees, by a rule. */
+static struct decoded decode_in_trees(uint64_t model, uint64_t *seed, accept_rule *rule)
+{
+    int32_t truth[TEXT_MAX], text[TEXT_MAX + SPEC_ROWS_MAX], choices[SPEC_ROWS_MAX];
+    uint32_t n_truth = decode_plainly(model, truth), n = 0;
+    struct decoded all = {.same = true};
+    while (n < n_truth && all.same) {
+        struct spec_tree tree;
+        struct spec_accepted accepted;
+        random_tree(seed, truth + n, n_truth - n, &tree);
+        evaluate(model, &tree, text, n, choices);
+        rule(&tree, choices, (struct spec_limits){END, TEXT_MAX - n}, &accepted);
+        uint32_t longest = longest_right_path(&tree, truth + n, n_truth - n);
+        all.same = accepted.n_nodes == longest &&
+                   accepted.n_tokens == MIN(longest + 1, n_truth - n) &&
+                   memcmp(truth + n, accepted.token, accepted.n_tokens * sizeof(*truth)) == 0;
+        memcpy(text + n, accepted.token, accepted.n_tokens * sizeof(*text));
+        n += accepted.n_tokens;
+        all.n_nodes += accepted.n_nodes;
+        all.n_trees++;
+    }
+    return all;
+}
+
 static void any_tree_gives_the_text_of_plain_decoding(void **state)
 {
     (void)state;
-    uint64_t seed = 1;
-    uint32_t accepted_in_all = 0;
-    for (uint64_t model = 1; model <= 300; model++) {
-        int32_t truth[TEXT_MAX];
-        uint32_t n_truth = decode_plainly(model, truth);
-        int32_t text[TEXT_MAX];
-        uint32_t n = 0;
-        while (n < n_truth) {
-            struct spec_tree tree;
-            struct spec_accepted accepted;
-            int32_t choices[SPEC_ROWS_MAX];
-            random_tree(&seed, truth + n, n_truth - n, &tree);
-            evaluate(model, &tree, text, n, choices);
-            spec_accept(&tree, choices, (struct spec_limits){END, TEXT_MAX - n}, &accepted);
-            uint32_t longest = longest_right_path(&tree, truth + n, n_truth - n);
-            assert_int_equal(accepted.n_nodes, longest);
-            assert_int_equal(accepted.n_tokens, MIN(longest + 1, n_truth - n));
-            memcpy(text + n, accepted.token, accepted.n_tokens * sizeof(*text));
-            n += accepted.n_tokens;
-            accepted_in_all += accepted.n_nodes;
-        }
-        assert_int_equal(n, n_truth);
-        assert_memory_equal(text, truth, n * sizeof(*text));
+    uint64_t seed = 1, n_trees = 0, n_nodes = 0;
+    for (uint64_t model = 1; n_trees < TREES; model++) {
+        struct decoded all = decode_in_trees(model, &seed, spec_accept);
+        if (!all.same)
+            fail_msg("model %llu: the text is another", (unsigned long long)model);
+        n_trees += all.n_trees;
+        n_nodes += all.n_nodes;
     }
-    assert_true(accepted_in_all > 1000);
+    assert_true(n_nodes > n_trees);         /* the trees were worth something */
+}
+
+/* ---- rules that are wrong ---- */
+
+/* Takes the draft's word for a token. */
+static void accept_unseen(const struct spec_tree *tree, const int32_t *choices,
+                          struct spec_limits limits, struct spec_accepted *out)
+{
+    spec_accept(tree, choices, limits, out);
+    for (uint32_t i = 0; i < tree->n && out->n_nodes == out->n_tokens - 1 &&
+                         out->n_tokens < limits.n_tokens_max; i++) {
+        if (tree->node[i].parent != (out->n_nodes ? out->node[out->n_nodes - 1] : -1))
+            continue;
+        out->token[out->n_tokens - 1] = tree->node[i].token;
+        out->node[out->n_nodes++] = (uint8_t)i;
+        out->token[out->n_tokens++] = choices[i + 1];
+        return;
+    }
+}
+
+/* Reads the choice of the row before. */
+static void accept_one_row_off(const struct spec_tree *tree, const int32_t *choices,
+                               struct spec_limits limits, struct spec_accepted *out)
+{
+    int32_t moved[SPEC_ROWS_MAX];
+    for (uint32_t i = 0; i <= tree->n; i++)
+        moved[i] = choices[i > 1 ? i - 1 : i];
+    spec_accept(tree, moved, limits, out);
+}
+
+/* Goes on behind a node of the right token, wherever it hangs. */
+static void accept_any_parent(const struct spec_tree *tree, const int32_t *choices,
+                              struct spec_limits limits, struct spec_accepted *out)
+{
+    struct spec_tree flat = *tree;
+    for (uint32_t i = 1; i < flat.n; i++)
+        flat.node[i].parent = (int16_t)(i - 1);
+    spec_accept(&flat, choices, limits, out);
+}
+
+/* Does not stop at the end token. */
+static void accept_behind_the_end(const struct spec_tree *tree, const int32_t *choices,
+                                  struct spec_limits limits, struct spec_accepted *out)
+{
+    limits.end = -1;
+    spec_accept(tree, choices, limits, out);
+}
+
+/* What the property is worth: each of these is found within a few hundred texts. */
+static void a_broken_rule_is_caught(void **state)
+{
+    (void)state;
+    accept_rule *const broken[] = {accept_unseen, accept_one_row_off, accept_any_parent,
+                                   accept_behind_the_end};
+    for (size_t i = 0; i < ARRAY_LEN(broken); i++) {
+        uint64_t seed = 1;
+        bool caught = false;
+        for (uint64_t model = 1; model <= 300 && !caught; model++)
+            caught = !decode_in_trees(model, &seed, broken[i]).same;
+        if (!caught)
+            fail_msg("broken rule %zu was not noticed", i);
+    }
 }
 
 static void realigned_drafts_give_the_text_of_plain_decoding(void **state)
@@ -196,6 +281,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_tree_gives_the_text_of_plain_decoding),
+        cmocka_unit_test(a_broken_rule_is_caught),
         cmocka_unit_test(realigned_drafts_give_the_text_of_plain_decoding),
         cmocka_unit_test(nothing_is_decided_behind_the_end),
         cmocka_unit_test(the_token_limit_is_kept),
