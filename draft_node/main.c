@@ -57,7 +57,8 @@ struct values {
 };
 
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
-static const char *const weights[] = {"stored", "q8_0", "mixed", "q4_0", NULL}; /* as enum cpu_weights */
+/* As enum cpu_weights. */
+static const char *const weights[] = {"stored", "q8_0", "mixed", "q4_0", NULL};
 static const char *const codecs[] = {"pcm", "flac", NULL};
 
 #define AT(member) offsetof(struct values, member)

@@ -21,7 +21,8 @@ enum {
  * rise by a tenth and rows per token double (docs/SPEED.md). */
 static const float survival_min = 0.05f;
 
-/* An interrupted pass says nothing about drafts: it counts as at most so much more than expected. */
+/* An interrupted pass says nothing about drafts: it counts as at most so many times what was
+ * expected. */
 static const float slowest_pass = 1.5f;
 
 /* The shortest wait for a draft so far is forgotten by so much with each that follows. */

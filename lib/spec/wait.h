@@ -18,9 +18,9 @@
  *     working   max(E1, E0 + 1) tokens  in max(C0, W) + C1
  * Wait if the first rate is higher. So no wait is ever longer than the pass that it replaces.
  *
- * In turns a draft comes only when it is asked for. Its steps are no price of the question: rejected
- * tokens are recycled, so that a text takes about a step a token however often drafts are asked
- * for. One more question costs the way there and back and a step to begin with, Q:
+ * In turns a draft comes only when it is asked for. Its steps are no price of the question:
+ * rejected tokens are recycled, so that a text takes about a step a token however often drafts are
+ * asked for. One more question costs the way there and back and a step to begin with, Q:
  *     asking    E1 tokens               in Q + C1
  *     working   E0 tokens               in C0
  */
