@@ -78,6 +78,16 @@ static void only_listed_keys_are_known(void **state)
     assert_null(keys);
 }
 
+/* As the runbook makes them in a shell: printf %s sak_test | b2sum -l 256 */
+static void hashes_are_those_of_b2sum(void **state)
+{
+    (void)state;
+    struct api_keys *keys = new_keys(
+        "a fcac9ef38a89e4ce1ac829671c16bffa6cf7e0f97af2b279c020cf8d5e024aaf - -\n");
+    find(keys, "sak_test");
+    api_keys_free(&keys);
+}
+
 static void sessions_at_once_are_capped(void **state)
 {
     (void)state;
@@ -298,6 +308,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_listed_keys_are_known),
+        cmocka_unit_test(hashes_are_those_of_b2sum),
         cmocka_unit_test(sessions_at_once_are_capped),
         cmocka_unit_test(audio_is_metered_by_the_day),
         cmocka_unit_test(reload_changes_rules_and_keeps_counters),
