@@ -49,7 +49,9 @@ static void take_register(struct coordinator *coordinator, uint64_t now,
     answer->verdict = registry_register(coordinator->registry, now, &ask->info, &ask->load);
     answer->heartbeat_ms = coordinator->options.registry.heartbeat_ms;
     answer->policy = policy_of(coordinator);
-    if (answer->verdict == WIRE_KNOWN)
+    if (answer->verdict == WIRE_KNOWN && ask->load.state == WIRE_WARMING)
+        log_line(LOG_INFO, "target %s: warming up", ask->info.address);
+    else if (answer->verdict == WIRE_KNOWN)
         log_line(LOG_INFO, "target %s: %s, %u sessions", ask->info.address, ask->info.model,
                  ask->info.sessions_max);
     else

@@ -130,8 +130,9 @@ static uint32_t register_once(struct registration *registration)
     registration->period_ms = registered->heartbeat_ms;
     registration->registered = registered->verdict == WIRE_KNOWN;
     if (registration->registered) {
-        log_line(LOG_INFO, "registered with the coordinator %s as %s",
-                 coordinator_name(registration), request.u.registration.info.address);
+        log_line(request.u.registration.load.state == WIRE_WARMING ? LOG_DEBUG : LOG_INFO,
+                 "registered with the coordinator %s as %s", coordinator_name(registration),
+                 request.u.registration.info.address);
         registration->told = false;
         return registration->period_ms;
     }

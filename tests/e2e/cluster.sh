@@ -140,6 +140,30 @@ wait_for 20 grep -q 'serving without it' a.log && ok "coordinator gone: the targ
 start_coordinator again --listen "127.0.0.1:$port"
 shows "coordinator back: both register again" "sorted(x['address'] for x in t) == sorted(['$a', '$b'])"
 
+# ---- the coordinator freezes: its kernel still answers ----
+
+kill -STOP "$coordinator_pid"
+client --coordinator "$coordinator" --no-draft --format json "$good_file"
+why=; [ "$rc" = 0 ] || why="exit code $rc: $(cat err)"
+grep -q 'using the targets of the last run' err || why="$why $(cat err)"
+[ "$took_ms" -lt 15000 ] || why="$why after $took_ms ms"
+verdict "coordinator frozen: a new client uses what it knows" "$why"
+kill -CONT "$coordinator_pid"
+shows "coordinator thawed: both are there" "all(x['state'] == 'serving' for x in t) and len(t) == 2"
+
+# ---- warming up: known before its port is open, and nobody is sent there ----
+
+late_port=$(/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+mkfifo slow.gguf # a model that is never there
+"$bin/target_node" --no-config --model ./slow.gguf --listen "127.0.0.1:$late_port" --coordinator "$coordinator" 2>late.log &
+late_pid=$!
+shows "a target that loads its model is warming" \
+    "[x['state'] for x in t if x['address'] == '127.0.0.1:$late_port'] == ['warming']"
+client --coordinator "$coordinator" --no-draft --format json "$good_file"
+[ "$(json "'127.0.0.1:$late_port' not in r[0]['stats']['targets']")" = True ] && ok "nobody is sent to it" || fail "nobody is sent to it" "$(cat out err)"
+kill -KILL "$late_pid"; wait "$late_pid" 2>/dev/null
+shows "and it is gone when it dies" "len(t) == 2"
+
 # ---- a target dies in the middle ----
 
 begin_long --coordinator "$coordinator"
