@@ -209,6 +209,23 @@ static void only_sound_tickets_are_issued(void **state)
     assert_ok(ticket_issue(&signer, &good, &bytes, &err), &err);
 }
 
+/* Behind the signature too: whoever has the key may still write nonsense. */
+static void fields_are_read_strictly(void **state)
+{
+    (void)state;
+    struct ticket ticket = sample(), out;
+    uint8_t bytes[TICKET_BYTES_MAX + 1] = {0};
+    struct error err;
+    size_t size = ticket_encode(&ticket, bytes);
+    assert_ok(ticket_decode(bytes, size, &out, &err), &err);
+    assert_memory_equal(&out, &ticket, sizeof(out));
+    assert_int_equal(ticket_decode(bytes, size + 1, &out, &err), STATUS_CORRUPT);
+    for (size_t cut = 0; cut < size; cut++)
+        assert_int_equal(ticket_decode(bytes, cut, &out, &err), STATUS_CORRUPT);
+    bytes[9] = 0;                       /* no mode */
+    assert_int_equal(ticket_decode(bytes, size, &out, &err), STATUS_CORRUPT);
+}
+
 static void bad_key_files_name_the_line_and_no_secret(void **state)
 {
     (void)state;
@@ -271,6 +288,7 @@ int main(void)
         cmocka_unit_test(others_are_told_why_but_nothing_of_the_ticket),
         cmocka_unit_test(keys_rotate_without_a_gap),
         cmocka_unit_test(only_sound_tickets_are_issued),
+        cmocka_unit_test(fields_are_read_strictly),
         cmocka_unit_test(bad_key_files_name_the_line_and_no_secret),
         cmocka_unit_test(files_that_everyone_may_read_are_refused),
         cmocka_unit_test(the_wall_clock_is_of_this_century),
