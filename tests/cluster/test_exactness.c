@@ -86,6 +86,46 @@ static void sixty_four_sessions(void **state)
     run_mixed(64, &pace_gpu);
 }
 
+/* What is said after an utterance that was given up, at whatever moment, is not touched by it. */
+static void a_cancelled_utterance_leaves_no_trace(void **state)
+{
+    (void)state;
+    for (uint64_t after = 20 * MS; after < 1500u * MS; after += 29 * MS) {
+        const struct sim_utterance spoken[] = {{{28, 16000 * 31}, 0, after}, {{29, 48000}, 0, 0}};
+        struct sim_options options = scenario_options(after, 1);
+        options.target_pace = &pace_cpu;
+        struct sim *sim = sim_new(&scenario_world, &options);
+        struct sim_plan plan = scenario_plan(spoken, ARRAY_LEN(spoken));
+        plan.net = net_near;
+        (void)sim_add_client(sim, &plan);
+        scenario_check(sim, 60u * SECOND);
+    }
+}
+
+/* A Cancel goes out at once, audio waits for room: it must not close the door to an older utterance
+ * that the target has not heard of yet. Nothing is lost here, so nobody has to connect again. */
+static void a_cancel_does_not_overtake_older_utterances(void **state)
+{
+    static const struct sim_utterance spoken[] = {{{20, 48000}, 0, 0},
+                                                  {{22, 16000 * 33}, 50 * MS, 0},
+                                                  {{24, 16000 * 12}, 60 * MS, 200 * MS},
+                                                  {{26, 16000}, 70 * MS, 0}};
+    (void)state;
+    struct sim_options options = scenario_options(1, 1);
+    struct sim *sim = sim_new(&scenario_world, &options);
+    struct sim_plan plan = scenario_plan(spoken, ARRAY_LEN(spoken));
+    plan.drafts = false;
+    (void)sim_add_client(sim, &plan);
+    struct sim_fault partition = {.kind = SIM_PARTITION, .at_us = 60 * MS, .client = 0,
+                                  .target = 0, .duration_us = 1200 * MS};
+    sim_add_fault(sim, &partition);
+    const char *wrong = sim_run(sim, 60u * SECOND);
+    if (wrong)
+        fail_msg("%s", wrong);
+    assert_int_equal(sim_n_resumes(sim), 0);
+    sim_free(&sim);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -93,6 +133,8 @@ int main(void)
         cmocka_unit_test(two_sessions),
         cmocka_unit_test(eight_sessions),
         cmocka_unit_test(sixty_four_sessions),
+        cmocka_unit_test(a_cancelled_utterance_leaves_no_trace),
+        cmocka_unit_test(a_cancel_does_not_overtake_older_utterances),
     };
     return cmocka_run_group_tests(tests, scenario_open, scenario_close);
 }

@@ -20,7 +20,7 @@ static const struct sim_utterance some[] = {{{5, 48000}, 0, 0},
 static const struct sim_utterance others[] = {{{8, 16000 * 8}, 0, 0},
                                               {{9, 16000 * 2}, 3 * SECOND, 0}};
 
-/* Sampled text depends on all that came before it: a resumed window must know the former ones. */
+/* Sampled text depends on the noise of its window and attempt, and all text on the one before. */
 static void add_clients(struct sim *sim, bool live, float temperature)
 {
     struct sim_plan subject = scenario_plan(some, ARRAY_LEN(some));

@@ -30,6 +30,7 @@ struct backend *world_backend(struct world *world, uint64_t seed, float mistakes
     struct error err;
     struct backend *backend;
     struct toy_options options = {.seed = seed, .mistakes = mistakes, .time = time,
+                                  .prompted = true,
                                   .script_min = world->options.script_min,
                                   .script_max = world->options.script_max};
     assert_ok(toy_backend_new(&world->toy.description, &options, &backend, &err), &err);

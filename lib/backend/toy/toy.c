@@ -161,6 +161,7 @@ static void hear(struct toy_sequence *s, const struct toy_backend *toy)
 /* What a path of tokens amounts to. */
 struct reading {
     uint64_t hash;
+    uint64_t context;           /* of what came before the last <|startoftranscript|>; 0: nothing */
     bool timestamps;            /* no <|notimestamps|> behind the last <|startoftranscript|> */
     bool begun;                 /* something behind the prompt */
     uint32_t place;             /* next place in what was heard */
@@ -189,8 +190,8 @@ static void read_token(const struct toy_sequence *s, const struct special_tokens
     r->before_last = r->last;
     r->last = token;
     if (token == special->start)
-        *r =
-            (struct reading){.hash = r->hash, .timestamps = true, .last = token, .before_last = -1};
+        *r = (struct reading){.hash = r->hash, .context = r->before_last < 0 ? 0 : r->hash,
+                              .timestamps = true, .last = token, .before_last = -1};
     else if (token == special->no_timestamps)
         r->timestamps = false;
     else if (token >= special->timestamp_begin) {
@@ -204,6 +205,15 @@ static void read_token(const struct toy_sequence *s, const struct special_tokens
     }
 }
 
+static int32_t next_word(const struct toy_sequence *s, const struct reading *r)
+{
+    const struct toy_backend *toy = (const struct toy_backend *)s->base.backend;
+    int32_t word = s->heard[r->place];
+    if (!toy->options.prompted || r->place > 0)
+        return word;
+    return (int32_t)(((uint64_t)word + r->context % 7) % (uint64_t)toy->base.model->special.end);
+}
+
 static int32_t next_token(const struct toy_sequence *s, const struct model_description *m,
                           const struct reading *r)
 {
@@ -214,7 +224,7 @@ static int32_t next_token(const struct toy_sequence *s, const struct model_descr
     if (r->last == special->start && m->multilingual)
         return special->language_begin + (int32_t)(s->audio % m->n_languages);
     if (!r->timestamps)
-        return ended ? special->end : s->heard[r->place];
+        return ended ? special->end : next_word(s, r);
     if (!r->begun)
         return special->timestamp_begin;
     if (!after_timestamp && (ended || r->n_segment >= SEGMENT))
@@ -223,7 +233,7 @@ static int32_t next_token(const struct toy_sequence *s, const struct model_descr
         return special->end;
     if (after_timestamp && r->before_last >= 0 && r->before_last < special->end)
         return r->last;                                         /* opens the next one */
-    return s->heard[r->place];
+    return next_word(s, r);
 }
 
 /* Noise in [0, 1) and a peak of 9.5 to 14: probabilities of about 0.75 to 0.99. */

@@ -22,6 +22,7 @@ struct toy_options {
     uint32_t script_max;        /* longest script in text tokens; 0: 40 */
     uint32_t script_min;        /* shortest; 0: 1 */
     uint32_t encode_slices;     /* encode takes this many slices under a budget of 0; 0: 4 */
+    bool prompted;              /* the first word depends on the previous text in the prompt */
     const struct kernels *kernels;  /* NULL: kernels_find(NULL) */
     const struct toy_time *time;    /* copied; NULL: work takes no time but its own */
 };
