@@ -22,7 +22,7 @@ import study  # noqa: E402
 import check_speech  # noqa: E402  (study has put its folder on the path)
 
 RATE = 16000
-LEVELS = (None, 20, 10, 5, 0)
+CONDITIONS = ("none", *(f"{kind}:{level}" for kind in ("white", "babble") for level in (20, 10, 5, 0)))
 THRESHOLDS = ("0.05", "0.1", "0.2", "0.3", "0.5", "0.7")
 BABBLERS = 8
 
@@ -145,8 +145,7 @@ def main():
     parser.add_argument("--target", default="base")
     parser.add_argument("--draft", default="tiny.en")
     parser.add_argument("--pace", nargs=2, metavar=("TARGET.tsv", "DRAFT.tsv"), default=curves)
-    parser.add_argument("--kinds", nargs="+", default=["white", "babble"], choices=["white", "babble"])
-    parser.add_argument("--levels", nargs="+", type=int, default=[x for x in LEVELS if x is not None], help="dB")
+    parser.add_argument("--conditions", nargs="+", default=CONDITIONS, help="none, white:DB, babble:DB")
     parser.add_argument("--thresholds", nargs="+", default=THRESHOLDS)
     parser.add_argument("--out", default="build/noise.csv")
     args = parser.parse_args()
@@ -158,12 +157,11 @@ def main():
     pool = [read_audio(s.path) for s in english[args.every // 2:: args.every]]
     rows = []
     with study.StudyTarget(args.bin, args.target, ["--pace", args.pace[0]]) as target:
-        rows += run_condition(target, "none", speech, args)
-        for kind in args.kinds:
-            for level in args.levels:
-                with tempfile.TemporaryDirectory() as folder:
-                    files = noisy(speech, kind, level, pool, folder)
-                    rows += run_condition(target, f"{kind} {level} dB", files, args)
+        for condition in args.conditions:
+            kind, _, level = condition.partition(":")
+            with tempfile.TemporaryDirectory() as folder:
+                files = noisy(speech, kind, float(level), pool, folder) if level else speech
+                rows += run_condition(target, condition, files, args)
     os.makedirs(os.path.dirname(args.out) or ".", exist_ok=True)
     names = ["condition", "policy", "files", "wer", "differing", *study.COUNTERS, *study.DERIVED]
     with open(args.out, "w", newline="", encoding="utf-8") as out:
