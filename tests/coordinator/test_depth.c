@@ -408,7 +408,7 @@ static void check_grid(depth_pass_fn pass_us, float jitter_us)
                     .n_sessions = loads[l], .pass_us = pass_us, .rtt_us = rtts[r],
                     .jitter_us = jitter_us, .draft_us = drafts[d], .rate_first = 0.82f,
                     .rate_last = 0.94f, .begin_us = 8000000,
-                    .end_us = loads[l] == 1 ? 88000000 : 24000000, .seed = 1 + r + l + d};
+                    .end_us = loads[l] == 1 ? 56000000 : 24000000, .seed = 1 + r + l + d};
                 struct cell cell = try_cell(o);
                 bool good = cell.controlled >= 0.95 * cell.best &&
                             cell.controlled >= 0.98 * cell.alone;
