@@ -206,6 +206,7 @@ enum status link_connect(struct link *link, uint32_t number, struct error *err)
     };
     if (link->options.tls_on)
         options.tls = link->options.tls;
+    options.tls.system = link->options.tls_on;
     if (link->options.tls_on && link->options.tls_names[number][0])
         options.tls.server_name = link->options.tls_names[number];
     enum status rc = rpc_client_new(&options, &link->client, err);

@@ -141,7 +141,7 @@ static const struct option table[] = {
      .initial = "30s", .group = "Target",
      .help = "How long to go on trying when no target answers. Meanwhile the audio is kept."},
     {.name = "tls", .type = OPTION_BOOL, .offset = AT(tls), .group = "TLS",
-     .help = "Connect with TLS."},
+     .help = "Connect with TLS. Without --tls-ca the authorities that the system trusts count."},
     {.name = "tls-ca", .type = OPTION_PATH, .offset = AT(tls_ca), .group = "TLS",
      .help = "PEM file with the authority that signed the target's certificate (implies --tls)."},
     {.name = "tls-certificate", .type = OPTION_PATH, .offset = AT(tls_certificate), .group = "TLS",
@@ -321,7 +321,8 @@ static struct run_options run_options_from(const struct values *values)
     options.link.n_targets = values->target.n;
     for (uint32_t i = 0; i < values->target.n; i++)
         option_address_format(&values->target.item[i], options.link.targets[i], LINK_ADDRESS_MAX);
-    options.link.tls_on = values->tls || values->tls_ca || values->tls_certificate;
+    options.link.tls_on = values->tls || values->tls_ca || values->tls_certificate ||
+                          values->tls_server_name;
     options.link.tls = (struct rpc_tls){
         .ca = values->tls_ca, .certificate = values->tls_certificate, .key = values->tls_key,
         .server_name = values->tls_server_name};
@@ -383,7 +384,7 @@ static enum status find_place(const struct values *values, struct link_options *
                               sizeof(options.coordinators[i]));
     if (link->tls_on)
         options.tls = (struct rpc_tls){.ca = values->tls_ca, .certificate = values->tls_certificate,
-                                       .key = values->tls_key};
+                                       .key = values->tls_key, .system = true};
     enum status rc = placement_new(&options, &link->placement, err);
     return rc == STATUS_OK ? placement_first(link->placement, link, err) : rc;
 }

@@ -85,10 +85,11 @@ enum status rpc_tls_client(const struct rpc_tls *tls, grpc_channel_credentials *
 {
     struct pem pem;
     enum status rc = read_all(tls, &pem, err);
-    if (rc == STATUS_OK && !tls->ca && (tls->certificate || tls->server_name))
+    bool on = tls->ca || tls->system;
+    if (rc == STATUS_OK && !on && (tls->certificate || tls->server_name))
         rc = error_set(err, STATUS_INVALID, "a TLS client needs the authority that signed the "
                                             "server's certificate");
-    if (rc == STATUS_OK && !tls->ca) {
+    if (rc == STATUS_OK && !on) {
         *out = grpc_insecure_credentials_create();
     } else if (rc == STATUS_OK) {
         grpc_ssl_pem_key_cert_pair pair = {pem.key, pem.certificate};

@@ -55,12 +55,13 @@ struct rpc_handler {
     void (*on_done)(struct rpc_call *call, enum status code, const char *message);
 };
 
-/* Paths of PEM files. All NULL: plaintext. */
+/* Paths of PEM files. All zero: plaintext. */
 struct rpc_tls {
     const char *ca;             /* client: who signs servers; server: who signs clients */
     const char *certificate;    /* own chain: a server must have one, a client for mutual TLS */
     const char *key;
     const char *server_name;    /* client: expected in the certificate; NULL: the target's host */
+    bool system;                /* client without ca: TLS with the authorities of the system */
 };
 
 /* Zero members take the defaults in brackets. */

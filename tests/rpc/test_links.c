@@ -246,10 +246,10 @@ static enum status try_tls(struct rpc_tls server, struct rpc_tls client, struct 
     return rc;
 }
 
-static const struct rpc_tls plain, tls_server = {NULL, "server.pem", "server.key", NULL},
-                            mutual_server = {"ca.pem", "server.pem", "server.key", NULL},
-                            tls_client = {"ca.pem", NULL, NULL, NULL},
-                            mutual_client = {"ca.pem", "client.pem", "client.key", NULL};
+static const struct rpc_tls plain, tls_server = {NULL, "server.pem", "server.key", NULL, false},
+                            mutual_server = {"ca.pem", "server.pem", "server.key", NULL, false},
+                            tls_client = {"ca.pem", NULL, NULL, NULL, false},
+                            mutual_client = {"ca.pem", "client.pem", "client.key", NULL, false};
 
 static void tls_and_mutual_tls_work(void **state)
 {
@@ -266,8 +266,8 @@ static void refused_certificates_say_why(void **state)
 {
     (void)state;
     struct error err;
-    struct rpc_tls other = {"other.pem", NULL, NULL, NULL}, named = tls_client;
-    struct rpc_tls stranger = {"ca.pem", "other.pem", "other.key", NULL};
+    struct rpc_tls other = {.ca = "other.pem"}, named = tls_client;
+    struct rpc_tls stranger = {"ca.pem", "other.pem", "other.key", NULL, false};
     named.server_name = "elsewhere.test";
     assert_int_equal(try_tls(tls_server, other, &err), STATUS_UNAVAILABLE);
     assert_non_null(strstr(err.text, "not signed by the given authority"));
@@ -277,6 +277,16 @@ static void refused_certificates_say_why(void **state)
     assert_non_null(strstr(err.text, "another certificate"));
     assert_int_equal(try_tls(mutual_server, stranger, &err), STATUS_UNAVAILABLE);
     assert_non_null(strstr(err.text, "another certificate"));
+}
+
+/* TLS without an authority of one's own is TLS with the system's, never plaintext. */
+static void asking_for_tls_alone_is_not_plaintext(void **state)
+{
+    (void)state;
+    struct error err;
+    struct rpc_tls system = {.system = true};
+    assert_int_equal(try_tls(plain, system, &err), STATUS_UNAVAILABLE);
+    assert_int_equal(try_tls(tls_server, system, &err), STATUS_UNAVAILABLE); /* nobody knows it */
 }
 
 static void tls_against_plaintext_says_so(void **state)
@@ -303,14 +313,14 @@ static void files_that_cannot_be_used_are_named(void **state)
     client.tls.ca = in("junk.pem");
     assert_int_equal(rpc_client_new(&client, &no_client, &err), STATUS_CORRUPT);
     assert_non_null(strstr(err.text, "junk.pem"));
-    client.tls = (struct rpc_tls){in("ca.pem"), in("client.pem"), NULL, NULL};
+    client.tls = (struct rpc_tls){.ca = in("ca.pem"), .certificate = in("client.pem")};
     assert_int_equal(rpc_client_new(&client, &no_client, &err), STATUS_INVALID);
-    client.tls = (struct rpc_tls){NULL, NULL, NULL, "speech.test"};
+    client.tls = (struct rpc_tls){.server_name = "speech.test"};
     assert_int_equal(rpc_client_new(&client, &no_client, &err), STATUS_INVALID);
-    server.tls = (struct rpc_tls){NULL, in("server.pem"), in("client.key"), NULL};
+    server.tls = (struct rpc_tls){.certificate = in("server.pem"), .key = in("client.key")};
     assert_int_equal(rpc_server_new(&server, &no_server, &err), STATUS_CORRUPT);
     assert_non_null(strstr(err.text, "client.key"));
-    server.tls = (struct rpc_tls){in("ca.pem"), NULL, NULL, NULL};
+    server.tls = (struct rpc_tls){.ca = in("ca.pem")};
     assert_int_equal(rpc_server_new(&server, &no_server, &err), STATUS_INVALID);
 }
 
@@ -420,6 +430,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_frozen_client_is_noticed),
         cmocka_unit_test(tls_and_mutual_tls_work),
         cmocka_unit_test(refused_certificates_say_why),
+        cmocka_unit_test(asking_for_tls_alone_is_not_plaintext),
         cmocka_unit_test(tls_against_plaintext_says_so),
         cmocka_unit_test(files_that_cannot_be_used_are_named),
         cmocka_unit_test(addresses_that_cannot_be_had_are_named),
