@@ -93,7 +93,7 @@ static void add_head(struct work *work, const struct head *head, const struct ma
     double picked = MIN(n_rows * n_panels, (double)head->n_panels);
     double ops = 2.0 * PANEL * full->n_in;
     work->bytes += (rest + picked) * panel;
-    work->bytes += head->n_panels * (double)matrix_panel_bytes(WEIGHT_Q8_0, full->n_in);
+    work->bytes += head->n_panels * (double)matrix_panel_bytes(head->screen.copy.type, full->n_in);
     work->int8 += ops * head->n_panels * n_rows;
     work->flop += ops * (rest + n_panels) * n_rows;
 }

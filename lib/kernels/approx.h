@@ -46,4 +46,9 @@ static const float erf_large_poly[ERF_TERMS] = {0.0003537195f, 1.12704f,      0.
 #define SCREEN_SCALE 7.88171e-3f        /* above (1 + 2^-10) / 127 */
 #define SCREEN_SCALE_LEAST 0x1p-25f
 
+/* To 4 bits, -8 .. 7: the entry of largest magnitude times one of these is tried as scale, to the
+ * nearest half, and the first with the least sum of squares of errors kept. */
+#define SCREEN_TRIES {-1.0f / 8.0f, -1.0f / 7.0f, -1.0f / 7.5f, 1.0f / 7.0f}
+enum { SCREEN_N_TRIES = 4 };
+
 #endif

@@ -115,10 +115,10 @@ struct kernels {
                         uint32_t n_panels, float *y);
 
     /* Screening (screen.h). screen_pack: a panel of f16 weights, input k times factor[k] (a power
-     * of two), into a zeroed or used panel of q8_0; per lane loss = sum of squares of what that
-     * changed, size = of what it became, both fma(d, d, .) for k upwards. */
-    void (*screen_pack)(uint8_t *to, const uint16_t *panel, const float *factor, uint32_t n_in,
-                        float loss[PANEL], float size[PANEL]);
+     * of two), into the zeroed or used panel of a copy in q8_0 or q4_0; per lane norms[0] = sum of
+     * squares of what that changed, [1] = of what it became, both fma(d, d, .) for k upwards. */
+    void (*screen_pack)(const struct matrix *copy, const struct matrix *full, uint32_t panel,
+                        const float *factor, float norms[2][PANEL]);
 
     /* The second largest of row - bound; -INFINITY where there are not two. Not a number: out.
      * low, high: of each group of panels the largest row - bound (likewise) and the largest row +

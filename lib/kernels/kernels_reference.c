@@ -327,37 +327,89 @@ static void ref_linear_some(const struct matrix *w, const float *x, const uint16
     }
 }
 
-/* Block `block` of one lane. */
-static void pack_block(uint8_t *to, const uint16_t *panel, const float *factor, uint32_t n_in,
-                       size_t block, size_t lane, float *loss, float *size)
+/* A block of one lane rounded with `scale` to q, whole numbers; the sum of squares of errors. */
+static float round_block(const float x[Q8_BLOCK], float scale, enum weight_type type,
+                         float q[Q8_BLOCK])
 {
-    float x[Q8_BLOCK], largest = 0.0f;
-    uint16_t *scales = (uint16_t *)(void *)(to + (size_t)n_in * PANEL);
+    float inverse = scale < 0.0f || scale > 0.0f ? 1.0f / scale : 0.0f, error = 0.0f;
     for (size_t i = 0; i < Q8_BLOCK; i++) {
-        size_t k = block * Q8_BLOCK + i;
-        x[i] = f32_from_f16(panel[k * PANEL + lane]) * factor[k];
-        largest = fabsf(x[i]) > largest ? fabsf(x[i]) : largest;
+        q[i] = rintf(x[i] * inverse);
+        if (type == WEIGHT_Q4_0) {
+            q[i] = q[i] > -8.0f ? q[i] : -8.0f;
+            q[i] = q[i] < 7.0f ? q[i] : 7.0f;
+        }
+        float lost = x[i] - q[i] * scale;
+        error = fmaf(lost, lost, error);
     }
-    uint16_t half = f16_from_f32(fmaf(largest, SCREEN_SCALE, SCREEN_SCALE_LEAST));
-    float scale = f32_from_f16(half), inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
-    scales[block * PANEL + lane] = half;
-    for (size_t i = 0; i < Q8_BLOCK; i++) {
-        size_t k = block * Q8_BLOCK + i;
-        float q = rintf(x[i] * inverse), became = q * scale, lost = x[i] - became;
-        to[(k / 4 * PANEL + lane) * 4 + k % 4] = (uint8_t)(int8_t)q;
-        loss[lane] = fmaf(lost, lost, loss[lane]);
-        size[lane] = fmaf(became, became, size[lane]);
-    }
+    return error;
 }
 
-static void ref_screen_pack(uint8_t *to, const uint16_t *panel, const float *factor, uint32_t n_in,
-                            float loss[PANEL], float size[PANEL])
+/* The bits of the scale of a block. */
+static uint16_t scale_8(const float x[Q8_BLOCK])
 {
-    for (size_t lane = 0; lane < PANEL; lane++) {
-        loss[lane] = size[lane] = 0.0f;
-        for (size_t block = 0; block < n_in / Q8_BLOCK; block++)
-            pack_block(to, panel, factor, n_in, block, lane, loss, size);
+    float largest = 0.0f;
+    for (size_t i = 0; i < Q8_BLOCK; i++)
+        largest = fabsf(x[i]) > largest ? fabsf(x[i]) : largest;
+    return f16_from_f32(fmaf(largest, SCREEN_SCALE, SCREEN_SCALE_LEAST));
+}
+
+static uint16_t scale_4(const float x[Q8_BLOCK])
+{
+    static const float tries[SCREEN_N_TRIES] = SCREEN_TRIES;
+    float largest = 0.0f, least = INFINITY, q[Q8_BLOCK];
+    uint16_t best = 0;
+    for (size_t i = 0; i < Q8_BLOCK; i++)
+        largest = fabsf(largest) < fabsf(x[i]) ? x[i] : largest;
+    for (size_t i = 0; i < SCREEN_N_TRIES; i++) {
+        uint16_t half = f16_from_f32(largest * tries[i]);
+        float error = round_block(x, f32_from_f16(half), WEIGHT_Q4_0, q);
+        best = error < least ? half : best;
+        least = error < least ? error : least;
     }
+    return best;
+}
+
+/* One lane of a block. */
+static void pack_lane(enum weight_type type, uint8_t *to, const float q[Q8_BLOCK], size_t lane)
+{
+    if (type == WEIGHT_Q8_0) {
+        for (size_t k = 0; k < Q8_BLOCK; k++)
+            to[(k / 4 * PANEL + lane) * 4 + k % 4] = (uint8_t)(int8_t)q[k];
+        return;
+    }
+    for (size_t k = 0; k < Q8_BLOCK; k += 8)
+        for (size_t j = k; j < k + 4; j++)
+            to[(k / 8 * PANEL + lane) * 4 + j % 4] =
+                (uint8_t)((int)(q[j] + 8.0f) | (int)(q[j + 4] + 8.0f) << 4);
+}
+
+static void ref_screen_pack(const struct matrix *copy, const struct matrix *full, uint32_t panel,
+                            const float *factor, float norms[2][PANEL])
+{
+    size_t n_in = full->n_in, block_bytes = matrix_block_bytes(copy->type);
+    const uint16_t *from = (const uint16_t *)full->data + panel * n_in * PANEL;
+    uint8_t *to =
+        (uint8_t *)copy->data + panel * matrix_panel_bytes(copy->type, copy->n_in);
+    uint16_t *scales = (uint16_t *)(void *)(to + n_in / Q8_BLOCK * block_bytes);
+    memset(norms, 0, 2 * PANEL * sizeof(float));
+    for (size_t block = 0; block < n_in / Q8_BLOCK; block++)
+        for (size_t lane = 0; lane < PANEL; lane++) {
+            float x[Q8_BLOCK], q[Q8_BLOCK];
+            for (size_t i = 0; i < Q8_BLOCK; i++) {
+                size_t k = block * Q8_BLOCK + i;
+                x[i] = f32_from_f16(from[k * PANEL + lane]) * factor[k];
+            }
+            uint16_t half = copy->type == WEIGHT_Q8_0 ? scale_8(x) : scale_4(x);
+            float scale = f32_from_f16(half);
+            scales[block * PANEL + lane] = half;
+            (void)round_block(x, scale, copy->type, q);
+            pack_lane(copy->type, to + block * block_bytes, q, lane);
+            for (size_t i = 0; i < Q8_BLOCK; i++) {
+                float became = q[i] * scale, lost = x[i] - became;
+                norms[0][lane] = fmaf(lost, lost, norms[0][lane]);
+                norms[1][lane] = fmaf(became, became, norms[1][lane]);
+            }
+        }
 }
 
 static float ref_screen_second(const struct screened *job)

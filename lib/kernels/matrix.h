@@ -68,6 +68,12 @@ static inline uint32_t matrix_panels(uint32_t n_out)
 size_t matrix_panel_bytes(enum weight_type type, uint32_t n_in);
 size_t matrix_bytes(enum weight_type type, uint32_t n_out, uint32_t n_in);
 
+/* Bytes of a block of 32 inputs of a panel of integers, before the scales. */
+static inline size_t matrix_block_bytes(enum weight_type type)
+{
+    return (size_t)(type == WEIGHT_Q4_0 ? Q8_BLOCK / 2 : Q8_BLOCK) * PANEL;
+}
+
 /* Bytes of n row-major weights as they lie in a model file: what matrix_pack reads per row. */
 size_t weight_row_bytes(enum weight_type type, uint32_t n_in);
 

@@ -3,8 +3,9 @@
 #include <float.h>
 #include <math.h>
 
-/* Factors reach from 2^-10 to 2^6: with larger ones the scale of a block may pass 65,504. */
-enum { FACTOR_LOWEST = -10, FACTOR_HIGHEST = 6 };
+/* Factors reach from 2^-10 to 2^6, in 4 bits from 2^-14 to 2^2: with larger ones the scale of a
+ * block may pass 65,504. */
+enum { FACTOR_HIGHEST_Q8 = 6, FACTOR_HIGHEST_Q4 = 2, FACTOR_RANGE = 16 };
 
 bool screen_fits(const struct matrix *full)
 {
@@ -12,15 +13,20 @@ bool screen_fits(const struct matrix *full)
            matrix_panels(full->n_out) <= UINT16_MAX;
 }
 
-static size_t copy_bytes(const struct matrix *full)
+float screen_trust(uint32_t n_in)
 {
-    return (matrix_bytes(WEIGHT_Q8_0, full->n_out, full->n_in) + 63) / 64 * 64;
+    return MIN(SCREEN_SIGMAS / sqrtf((float)n_in), 1.0f);
 }
 
-size_t screen_bytes(const struct matrix *full)
+static size_t copy_bytes(const struct matrix *full, enum weight_type type)
+{
+    return (matrix_bytes(type, full->n_out, full->n_in) + 63) / 64 * 64;
+}
+
+size_t screen_bytes(const struct matrix *full, enum weight_type type)
 {
     size_t n_floats = 2 * (size_t)matrix_panels(full->n_out) * PANEL + 2 * (size_t)full->n_in;
-    return copy_bytes(full) + n_floats * sizeof(float);
+    return copy_bytes(full, type) + n_floats * sizeof(float);
 }
 
 /* The power of two that is nearest to gain^(3/4), before it is put in its place. */
@@ -32,30 +38,32 @@ static int exponent_of(float gain)
     return m < 0.70710678f ? exponent - 1 : exponent;
 }
 
-static void set_factors(float *factor, float *inverse, const float *gain, uint32_t n)
+static void set_factors(float *factor, float *inverse, const float *gain, uint32_t n, int most)
 {
     int highest = exponent_of(gain[0]);
     for (uint32_t k = 1; k < n; k++)
         highest = MAX(highest, exponent_of(gain[k]));
     for (uint32_t k = 0; k < n; k++) {
-        int exponent = MAX(exponent_of(gain[k]) - highest + FACTOR_HIGHEST, FACTOR_LOWEST);
+        int exponent = most + MAX(exponent_of(gain[k]) - highest, -FACTOR_RANGE);
         factor[k] = ldexpf(1.0f, exponent);
         inverse[k] = ldexpf(1.0f, -exponent);
     }
 }
 
-struct screen screen_at(void *memory, const struct matrix *full, const float *gain)
+struct screen screen_at(void *memory, const struct matrix *full, enum weight_type type, float trust,
+                        const float *gain)
 {
-    SA_ASSERT(screen_fits(full));
+    SA_ASSERT(screen_fits(full) && weight_is_integer(type));
     size_t n_lanes = (size_t)matrix_panels(full->n_out) * PANEL;
-    float *at = (float *)(void *)((char *)memory + copy_bytes(full));
+    float *at = (float *)(void *)((char *)memory + copy_bytes(full, type));
     struct screen screen = {
         .full = full,
-        .copy = {.type = WEIGHT_Q8_0, .n_out = full->n_out, .n_in = full->n_in, .data = memory},
-        .loss = at, .size = at + n_lanes,
+        .copy = {.type = type, .n_out = full->n_out, .n_in = full->n_in, .data = memory},
+        .trust = trust, .loss = at, .size = at + n_lanes,
         .factor = at + 2 * n_lanes, .inverse = at + 2 * n_lanes + full->n_in,
     };
-    set_factors(at + 2 * n_lanes, at + 2 * n_lanes + full->n_in, gain, full->n_in);
+    set_factors(at + 2 * n_lanes, at + 2 * n_lanes + full->n_in, gain, full->n_in,
+                type == WEIGHT_Q4_0 ? FACTOR_HIGHEST_Q4 : FACTOR_HIGHEST_Q8);
     return screen;
 }
 
@@ -71,15 +79,12 @@ void screen_fill(struct screen *screen, const struct kernels *kernels, uint32_t 
                  uint32_t panel_to)
 {
     uint32_t n_in = screen->full->n_in;
-    size_t step = matrix_panel_bytes(WEIGHT_Q8_0, n_in), n = (size_t)n_in * PANEL;
-    const uint16_t *full = screen->full->data;
-    for (size_t panel = panel_from; panel < panel_to; panel++) {
-        float *loss = screen->loss + panel * PANEL, *size = screen->size + panel * PANEL;
-        kernels->screen_pack((uint8_t *)screen->copy.data + panel * step, full + panel * n,
-                             screen->factor, n_in, loss, size);
-        for (uint32_t lane = 0; lane < PANEL; lane++) {
-            loss[lane] = norm_above(loss[lane], n_in);
-            size[lane] = norm_above(size[lane], n_in);
+    for (uint32_t panel = panel_from; panel < panel_to; panel++) {
+        float norms[2][PANEL];
+        kernels->screen_pack(&screen->copy, screen->full, panel, screen->factor, norms);
+        for (size_t lane = 0, at = (size_t)panel * PANEL; lane < PANEL; lane++) {
+            screen->loss[at + lane] = norm_above(norms[0][lane], n_in);
+            screen->size[at + lane] = norm_above(norms[1][lane], n_in);
         }
     }
 }
@@ -112,8 +117,8 @@ struct screened screen_row(const struct screen *screen, const struct kernels *ke
     return (struct screened){
         .loss = screen->loss,
         .size = screen->size,
-        .by_loss = (float)((1.0 + full) * size * more) + 1e-15f,
-        .by_size = (float)(by_size * more) + 1e-15f,
+        .by_loss = ((float)((1.0 + full) * size * more) + 1e-15f) * screen->trust,
+        .by_size = ((float)(by_size * more) + 1e-15f) * screen->trust,
     };
 }
 

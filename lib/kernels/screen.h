@@ -1,4 +1,6 @@
-/* screen.h: the best of many products without computing all of them: an exact two-stage argmax.
+/* screen.h: the best of many products without computing all of them: a two-stage argmax. With a
+ * copy in 8 bits and a trust of 1 it is exact (a target's choices); with one in 4 bits and less
+ * trust it is quicker and nearly so (a draft's).
  *
  * Wanted are the two largest of y[v] = h . W[v], as the f16 kernel computes them, for a wide matrix
  * (the output layer). A copy of W in 8 bits, half as large and multiplied as integers, gives a[v],
@@ -34,15 +36,24 @@
  * scales times scales), less than 2^-110 in all. The factors by_loss (of D) and by_size (of N) are
  * computed in double, with 4 u (|h| + d) more in by_size, and 2^-18 of themselves more in both. D
  * and N are sums of squares in turn, rounded up by n u. Each of the four has 1e-15 more, so that e
- * is never below 2e-30. Infinite or no numbers at all: everything is computed. */
+ * is never below 2e-30. Infinite or no numbers at all: everything is computed.
+ *
+ * That bound supposes that all roundings of a row conspire. They do not: the sum of n independent
+ * ones is about 1 / sqrt(n) of it. screen_trust() times e is SCREEN_SIGMAS deviations of that sum.
+ * Then nothing is proved, and all else is as above: what is computed is a function of h and W
+ * alone, the two largest of the mixed row are exact values, seldom of the wrong tokens. */
 #ifndef KERNELS_SCREEN_H
 #define KERNELS_SCREEN_H
 
 #include "kernels/kernels.h"
 
+/* Found on speech: docs/SPEED.md. */
+#define SCREEN_SIGMAS 3.0f
+
 struct screen {
     const struct matrix *full;  /* f16; borrowed */
-    struct matrix copy;         /* q8_0 */
+    struct matrix copy;         /* q8_0 or q4_0 */
+    float trust;                /* part of the bound that is believed; 1: exact */
     const float *factor;        /* [n_in] of a weight; of an input: its inverse */
     const float *inverse;
     float *loss, *size;         /* [panels][16]: D and N */
@@ -51,10 +62,14 @@ struct screen {
 /* Can it be screened: f16, whole blocks, panels that fit 16 bits? */
 bool screen_fits(const struct matrix *full);
 
-/* Bytes of memory, and a screen laid out over it: borrowed, 64-byte aligned, zeroed. `gain`: of the
- * norm before the matrix, [n_in]. */
-size_t screen_bytes(const struct matrix *full);
-struct screen screen_at(void *memory, const struct matrix *full, const float *gain);
+/* Less than 1: the part of the bound that errors of n_in independent roundings seldom pass. */
+float screen_trust(uint32_t n_in);
+
+/* Bytes of memory, and a screen laid out over it: borrowed, 64-byte aligned, zeroed. `type`: of the
+ * copy, q8_0 or q4_0. `gain`: of the norm before the matrix, [n_in]. */
+size_t screen_bytes(const struct matrix *full, enum weight_type type);
+struct screen screen_at(void *memory, const struct matrix *full, enum weight_type type, float trust,
+                        const float *gain);
 
 /* Makes panels [panel_from, panel_to) of the copy; threads split them. */
 void screen_fill(struct screen *screen, const struct kernels *kernels, uint32_t panel_from,

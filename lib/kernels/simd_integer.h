@@ -16,7 +16,7 @@
 /* Bytes of 32 weights for 16 outputs, without and with their scales. */
 INLINE size_t block_bytes(enum weight_type type)
 {
-    return (type == WEIGHT_Q4_0 ? Q8_BLOCK / 2 : Q8_BLOCK) * PANEL;
+    return matrix_block_bytes(type);
 }
 
 INLINE size_t block_step(enum weight_type type)

@@ -517,19 +517,40 @@ static int rows_in_company(const struct kernels *set)
     return failures;
 }
 
-/* ---- screening: the 8-bit copy, the two best, the panels picked out ---- */
+/* ---- screening: the copy, the two best, the panels picked out ---- */
+
+/* The copies of all panels of w, and their norms. */
+static int screen_copies(const struct kernels *set, const struct matrix *w, const float *factor,
+                         enum weight_type type)
+{
+    int failures = 0;
+    float norms[2][2][PANEL];
+    struct matrix mine = *w, theirs = *w;
+    size_t n_bytes = matrix_bytes(type, w->n_out, w->n_in);
+    mine.type = theirs.type = type;
+    mine.data = check_alloc(n_bytes);
+    theirs.data = check_alloc(n_bytes);
+    for (uint32_t p = 0; p < matrix_panels(w->n_out); p++) {
+        set->screen_pack(&mine, w, p, factor, norms[0]);
+        kernels_reference.screen_pack(&theirs, w, p, factor, norms[1]);
+        failures += differs("screen_pack: norms", norms[0], norms[1], sizeof(norms[0]));
+    }
+    failures += differs("screen_pack", mine.data, theirs.data, n_bytes);
+    free(mine.data);
+    free(theirs.data);
+    return failures;
+}
 
 static int screening_of(const struct kernels *set, uint64_t *state, uint32_t n_in, float size)
 {
     enum { PANELS = 21, GROUPS_MAX = 3 };
     const struct kernels *ref = &kernels_reference;
-    size_t q8 = matrix_panel_bytes(WEIGHT_Q8_0, n_in), n = (size_t)n_in * PANEL;
+    size_t n = (size_t)n_in * PANEL;
     static const uint16_t picked[] = {3, 0, 20, 7, 8, 19, 11};
     int failures = 0;
     struct matrix w = check_matrix(state, WEIGHT_F16, PANELS * PANEL, n_in);
     float *x = check_alloc(3 * n_in * sizeof(float)), *factor = x + n_in;
-    uint8_t *packed = check_alloc(2 * q8);
-    float norms[2][2][PANEL], y[2][PANELS * PANEL] = {{0}}, bounds[2][PANELS * PANEL];
+    float y[2][PANELS * PANEL] = {{0}}, bounds[2][PANELS * PANEL];
     check_fill(state, x, n_in, size);
     for (uint32_t k = 0; k < n_in; k++)
         factor[k] = ldexpf(1.0f, (int)(k % 17) - 10);
@@ -539,11 +560,9 @@ static int screening_of(const struct kernels *set, uint64_t *state, uint32_t n_i
             memset(panel, 0, n * sizeof(*panel));
         for (size_t i = 0; p == 2 && i < n; i++)
             panel[i] = (uint16_t)(i % 5 | (i % 3) << 15); /* least halves: scales round to 0 */
-        set->screen_pack(packed, panel, factor, n_in, norms[0][0], norms[0][1]);
-        ref->screen_pack(packed + q8, panel, factor, n_in, norms[1][0], norms[1][1]);
-        failures += differs("screen_pack", packed, packed + q8, q8);
-        failures += differs("screen_pack: norms", norms[0], norms[1], sizeof(norms[0]));
     }
+    failures += screen_copies(set, &w, factor, WEIGHT_Q8_0);
+    failures += screen_copies(set, &w, factor, WEIGHT_Q4_0);
     set->linear_some(&w, x, picked, ARRAY_LEN(picked), y[0]);
     ref->linear_some(&w, x, picked, ARRAY_LEN(picked), y[1]);
     failures += differs("linear_some", y[0], y[1], sizeof(y[0]));
@@ -573,7 +592,6 @@ static int screening_of(const struct kernels *set, uint64_t *state, uint32_t n_i
         failures += differs("screen_second: groups", groups[0], groups[1], sizeof(groups[0]));
     }
     free(whole);
-    free(packed);
     free(x);
     free(w.data);
     return failures;

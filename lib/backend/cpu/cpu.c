@@ -205,7 +205,7 @@ static enum status prepare(struct cpu_backend *backend, struct model *model,
     if (status == STATUS_OK)
         status = encoder_init(backend, err);
     if (status == STATUS_OK)
-        status = head_init(backend, options->whole_head, err);
+        status = head_init(backend, options, err);
     if (status == STATUS_OK)
         status = decoder_init(backend, err);
     return status;

@@ -6,11 +6,12 @@
 #include "kernels/screen.h"
 
 struct cpu_backend;
+struct cpu_options;
 struct carve;
 
 struct head {
     bool screens;               /* it is f16, and may be screened */
-    struct screen screen;
+    struct screen screen;       /* exact, but with CPU_WEIGHTS_MIXED (cpu.h) */
     void *memory;               /* of the screen */
     size_t n_bytes;
     uint32_t n_panels;          /* screened: all below the end token; the others are computed */
@@ -25,8 +26,9 @@ struct head {
     uint32_t n_groups;
 };
 
-/* Makes what screening needs, unless `whole` or it cannot be; before decoder_init. */
-MUST_CHECK enum status head_init(struct cpu_backend *backend, bool whole, struct error *err);
+/* Makes what screening needs, unless options->whole_head or it cannot be; before decoder_init. */
+MUST_CHECK enum status head_init(struct cpu_backend *backend, const struct cpu_options *options,
+                                 struct error *err);
 void head_release(struct cpu_backend *backend);
 void head_lay_out(struct cpu_backend *backend, struct carve *carve);
 

@@ -20,6 +20,7 @@ struct binder {
     uint8_t *piece;             /* staging; grows to hold a row at least */
     size_t piece_bytes;
     bool four_bits;             /* may what is bound now be q4_0? */
+    bool output;                /* is it the output layer or the embedding? */
     enum cpu_weights keep;      /* smaller than stored? */
     float *floats;              /* smaller: a piece of a row on its way */
     uint8_t *smaller;
@@ -132,11 +133,20 @@ static void read_matrix(struct binder *b, const char *name, const struct matrix 
         for (uint32_t i = 0; n_channels && i < here; i++)
             taps_first(b->piece + i * row_bytes, b->piece + b->piece_bytes - row_bytes, n_channels,
                        row_bytes / m->n_in);
-        const void *rows = stored == m->type ? b->piece : make_smaller(b, m, type, here);
+        bool blocks = m->type != stored && weight_is_integer(m->type);
+        const void *rows = blocks ? make_smaller(b, m, type, here) : b->piece;
         if (!rows)
             return;
-        matrix_pack(m, row, here, m->type, rows);
+        matrix_pack(m, row, here, blocks ? m->type : stored, rows);
     }
+}
+
+/* What a float matrix of the decoder or the encoder is kept as, if it may be smaller. */
+static enum weight_type smaller_type(const struct binder *b)
+{
+    if (b->keep == CPU_WEIGHTS_MIXED && b->output)
+        return WEIGHT_F16;
+    return b->keep == CPU_WEIGHTS_Q4_0 && b->four_bits ? WEIGHT_Q4_0 : WEIGHT_Q8_0;
 }
 
 static void bind_matrix(struct binder *b, const char *name, uint32_t n_out, uint32_t n_in,
@@ -161,7 +171,7 @@ static void bind_matrix(struct binder *b, const char *name, uint32_t n_out, uint
     bool smaller = b->keep != CPU_WEIGHTS_AS_STORED && !weight_is_integer(type) && !n_channels &&
                    n_in % Q8_BLOCK == 0;
     if (smaller)
-        type = b->keep >= CPU_WEIGHTS_MIXED && b->four_bits ? WEIGHT_Q4_0 : WEIGHT_Q8_0;
+        type = smaller_type(b);
     *out = (struct matrix){.type = type, .n_out = n_out, .n_in = n_in};
     out->data = carve_take(&b->carve, matrix_bytes(type, n_out, n_in));
     if (out->data)
@@ -250,20 +260,22 @@ static void bind_decoder(struct binder *b, const struct model_description *d, st
                          struct layer *layers)
 {
     const struct stack_description *s = &d->decoder;
+    b->output = true;
     bind_matrix(b, "decoder.token_embd.weight", d->n_vocab, s->n_state, 0, &w->embedding);
+    b->output = false;
     w->positions = NULL;
     if (s->positions == POSITION_TABLE)
         w->positions = bind_floats(b, "decoder.position_embd.weight", 2,
                                    (const uint64_t[]){s->n_positions, s->n_state});
-    b->four_bits = b->keep != CPU_WEIGHTS_MIXED;
     for (uint32_t i = 0; i < s->n_layers; i++)
         bind_layer(b, "decoder", i, s, d->encoder.n_state, &layers[i]);
-    b->four_bits = true;
     bind_norm(b, "decoder.output_norm", s, &w->decoder_norm);
+    b->output = true;
     if (s->tied_head)
         w->head = w->embedding;
     else
         bind_matrix(b, "decoder.output.weight", d->n_vocab, s->n_state, 0, &w->head);
+    b->output = false;
 }
 
 static void bind_all(struct binder *b, const struct model_description *d, struct weights *w)
