@@ -13,6 +13,7 @@ struct cycle {
     const struct depth_inputs *in;
     uint32_t depth, n_branches;
     float half_us;                          /* of the round trip */
+    float draft_us;
     float decided_us[2 * DEPTH_MAX + 2];    /* t_m */
     uint32_t n_decided, n_arrived;
     float drafted_us;                       /* c of the last that has arrived */
@@ -35,7 +36,7 @@ static void receive(struct cycle *cycle, float now_us)
             return;                         /* the client may not go so far ahead yet */
         if (i > cycle->depth)
             ready_us = cycle->decided_us[i - cycle->depth] + cycle->half_us;
-        float drafted_us = fmaxf(cycle->drafted_us, ready_us) + cycle->in->draft_us;
+        float drafted_us = fmaxf(cycle->drafted_us, ready_us) + cycle->draft_us;
         if (i <= cycle->n_decided)          /* decided meanwhile: it need not be drafted */
             drafted_us = fminf(drafted_us, cycle->decided_us[i] + cycle->half_us);
         if (drafted_us + cycle->half_us > now_us)
@@ -82,23 +83,32 @@ static void run_cycle(struct cycle *cycle)
     }
 }
 
+static void add_cycle(struct cycle *sum, struct cycle cycle, float weight)
+{
+    run_cycle(&cycle);
+    sum->tokens += weight * cycle.tokens;
+    sum->time_us += weight * cycle.time_us;
+    sum->passes += weight * cycle.passes;
+}
+
 float depth_rate(const struct depth_inputs *in, uint32_t depth, uint32_t width, float *own)
 {
-    float tokens = 0.0f, time_us = 0.0f, passes = 0.0f;
+    struct cycle sum = {0};
     bool jitters = depth > 0 && in->rtt_sd_us > 0.01f * in->rtt_us;
+    float share = depth > 0 ? 1.0f - in->at_hand : 1.0f;
     SA_ASSERT(depth <= DEPTH_MAX && width >= 1);
-    for (int point = jitters ? -1 : 0; point <= (jitters ? 1 : 0); point++) {
+    if (share < 1.0f)                       /* nothing has to be sent or drafted */
+        add_cycle(&sum, (struct cycle){.in = in, .depth = depth, .n_branches = width - 1},
+                  1.0f - share);
+    for (int point = jitters ? -1 : 0; share > 0.0f && point <= (jitters ? 1 : 0); point++) {
         float rtt_us = fmaxf(in->rtt_us + 1.2247f * (float)point * in->rtt_sd_us, 0.0f);
         struct cycle cycle = {.in = in, .depth = depth, .n_branches = width - 1,
-                              .half_us = 0.5f * rtt_us};
-        run_cycle(&cycle);
-        tokens += cycle.tokens;
-        time_us += cycle.time_us;
-        passes += cycle.passes;
+                              .half_us = 0.5f * rtt_us, .draft_us = in->draft_us};
+        add_cycle(&sum, cycle, jitters ? share / 3.0f : share);
     }
     if (own)
-        *own = 1e6f * tokens / time_us;
-    return 1e6f * (tokens + in->price * in->tokens_others * passes) / time_us;
+        *own = 1e6f * sum.tokens / sum.time_us;
+    return 1e6f * (sum.tokens + in->price * in->tokens_others * sum.passes) / sum.time_us;
 }
 
 /* The longest pass of a setting keeps the goal. Plain decoding is always allowed. */

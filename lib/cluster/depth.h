@@ -22,10 +22,11 @@
  *
  *     J(D) = (E[N] + price x o x E[K]) / E[T]                 [tokens / us]
  *
- * o: tokens that the other sessions decide per pass. They get o per pass whatever this session
- * does, so a longer pass costs them. With the price at 1, J is the target's whole throughput; where
- * n equal sessions maximise it on rows that cost c each, they meet S_D P = c n E[N], the condition
- * for their sum. Above 1: capacity is scarce beyond this target (policy.h).
+ * o: tokens that the other sessions decide from one pass of this session to its next. They get o
+ * per pass whatever this session does, so a longer pass costs them. With the price at 1, J is the
+ * target's whole throughput; where n equal sessions maximise it on rows that cost c each, they meet
+ * S_D P = c n E[N], the condition for their sum. Above 1: capacity is scarce beyond this target
+ * (policy.h).
  * J(0) = (1 + price x o) / (P(o_rows + 1) + q): the target alone.
  *
  * It is the ratio of optimal stopping (UCB-SpecStop, arXiv 2606.20591), but with a target that
@@ -33,6 +34,9 @@
  * fall to zero. The batch (DiP-SD, 2604.20919) is an external cost. There is a break-even
  * ("Speculation at a Distance", 2606.25091): where rtt + d exceed the plain steps that a draft
  * saves, nothing arrives before it is decided, and J(D) = J(0).
+ *
+ * Where a surprise leaves the rest of the draft in use (spec/realign.h), nothing has to be sent: in
+ * that share of the cycles rtt and d are 0. E[N], E[T] and E[K] are means over both kinds.
  *
  * Jitter: E[T] and E[K] are means over rtt - 1.22 sd, rtt, rtt + 1.22 sd with weights 1/3
  * (three points that have the mean and the variance).
@@ -75,6 +79,7 @@ struct depth_inputs {
     float rtt_us, rtt_sd_us;
     float draft_us;                     /* per new token of a draft, recycled ones counted */
     float survival[DEPTH_MAX];          /* [i]: that the first i + 1 tokens are accepted; falling */
+    float at_hand;                      /* share of surprises behind which the draft goes on */
     float second;                       /* that the second choice is right where the first is not */
     depth_pass_fn pass_us;
     const void *pass_context;

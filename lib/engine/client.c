@@ -1,9 +1,11 @@
 #include "engine/client.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "audio/flac_codec.h"
+#include "cluster/depth_estimate.h"
 #include "engine/audio_buffer.h"
 #include "engine/window.h"
 
@@ -11,7 +13,9 @@ enum {
     DRAFTERS = 2,                           /* the window at work, and one ahead */
     CHUNK_SAMPLES = 4000,                   /* of an audio frame: 250 ms */
     HELD_SAMPLES = 3 * WINDOW_SAMPLES,      /* taken ahead of the present window */
-    CREDIT_BYTES = WINDOW_SAMPLES * 2       /* until the target says what it takes */
+    CREDIT_BYTES = WINDOW_SAMPLES * 2,      /* until the target says what it takes */
+    ECHO_MAX_US = 60000000,                 /* an older stamp is not ours */
+    STATS_US = 250000                       /* between two reports while there is work */
 };
 
 struct client_utterance {
@@ -36,6 +40,16 @@ struct client_utterance {
     struct drafter_stats stats;             /* of finished windows */
 };
 
+/* What the target is told of link and machine, and what it advises. */
+struct client_depth {
+    struct depth_mean rtt;
+    uint64_t told_us;                       /* of the last Stats */
+    uint64_t decode_us;                     /* drafting since then, */
+    uint32_t n_drafted;                     /* and the tokens that came of it */
+    struct depth_advice advice;
+    uint64_t since_us;                      /* when the link came up */
+};
+
 struct client {
     struct engine *engine;
     struct client_options options;
@@ -50,6 +64,7 @@ struct client {
     struct drafter *drafters[DRAFTERS];
     bool drafter_lent[DRAFTERS];
     bool has_vocabulary;
+    struct client_depth depth;
 };
 
 struct client_options client_options_default(void)
@@ -141,11 +156,30 @@ static void return_drafter(struct client *client, struct client_utterance *u)
     u->drafter = NULL;
 }
 
+/* The user's own choices (turns, waits, policies, prices) stand: what the target advises is for
+ * the free mode. */
+static bool takes_advice(const struct client *client)
+{
+    const struct wire_rules *rules = &client->options.rules;
+    return rules->use_drafts && !rules->lockstep && !rules->wait_draft && !rules->verbatim &&
+           rules->row_price < 0.0f;
+}
+
+/* Tokens to draft ahead of what is decided. Where drafts pay at all the whole window is drafted:
+ * what is left behind a surprise is used again on both sides. 0: none now. */
+static uint32_t draft_ahead(const struct client *client)
+{
+    if (!takes_advice(client) || client->depth.advice.depth > 0)
+        return UINT32_MAX;
+    return depth_of_client(&client->depth.advice, clock_us(&client->engine->clock),
+                           client->depth.since_us);
+}
+
 /* A draft begins when the window's audio is complete; in lockstep, when the target has encoded
  * it. */
-static void begin_drafts(struct client *client)
+static enum status begin_drafts(struct client *client, struct error *err)
 {
-    for (uint32_t i = 0; i < client->n_utterances; i++) {
+    for (uint32_t i = 0; draft_ahead(client) > 0 && i < client->n_utterances; i++) {
         struct client_utterance *u = client->utterances[i];
         uint64_t n = u->audio.end > u->start ? u->audio.end - u->start : 0;
         bool ready = n >= WINDOW_SAMPLES || (u->ended && n >= WINDOW_HOP);
@@ -158,7 +192,13 @@ static void begin_drafts(struct client *client)
                           MIN(n, (uint64_t)WINDOW_SAMPLES));
         u->draft_version = 0;
         u->draft_nodes = 0;
+        enum status rc = u->drafter && u->n_decided > 0     /* the target went ahead */
+                             ? drafter_follow(u->drafter, u->decided, u->n_decided, err)
+                             : STATUS_OK;
+        if (rc != STATUS_OK)
+            return rc;
     }
+    return STATUS_OK;
 }
 
 enum status client_set_vocabulary(struct client *client, const struct tokenizer *vocabulary,
@@ -198,6 +238,9 @@ void client_connected(struct client *client, struct client_sink sink)
     client->connected = true;
     client->opened = false;
     client->credit_samples = CREDIT_BYTES / sizeof(int16_t);
+    client->depth = (struct client_depth){.advice.depth = WIRE_DRAFT_NODES_MAX};
+    if (client->engine)
+        client->depth.since_us = clock_us(&client->engine->clock);
     open->version_min = WIRE_VERSION_MIN;
     open->version_max = WIRE_VERSION_MAX;
     memcpy(open->session, client->options.session, sizeof(open->session));
@@ -329,24 +372,65 @@ static enum status send_audio(struct client *client, struct client_utterance *u,
 
 /* ---- work ---- */
 
+/* Tokens that it has drafted beyond the decided ones. */
+static uint32_t lead_of(const struct client_utterance *u)
+{
+    uint32_t version;
+    const struct drafter_proposal *proposal = drafter_proposal(u->drafter, &version);
+    uint32_t end = proposal->n_prefix + proposal->n_trunk;
+    return end > u->n_decided ? end - u->n_decided : 0;
+}
+
 static enum status draft_some(struct client *client, bool *worked, struct error *err)
 {
-    for (uint32_t i = 0; i < client->n_utterances; i++) {
+    uint32_t ahead = draft_ahead(client);
+    for (uint32_t i = 0; ahead > 0 && i < client->n_utterances; i++) {
         struct client_utterance *u = client->utterances[i];
-        if (!u->drafter || !drafter_busy(u->drafter))
+        if (!u->drafter || !drafter_busy(u->drafter) || lead_of(u) >= ahead)
             continue;
         bool drafted;
+        const struct drafter_stats *stats = drafter_stats(u->drafter);
+        struct drafter_stats before = *stats;
         enum status rc = drafter_step(u->drafter, &drafted, err);
         *worked |= drafted;
+        client->depth.decode_us += stats->decode_us - before.decode_us;
+        client->depth.n_drafted += stats->steps - before.steps + stats->recycled - before.recycled;
         return rc;
     }
     return STATUS_OK;
 }
 
+static void send_stats(struct client *client, const struct client_utterance *u)
+{
+    struct wire_frame frame = {.kind = WIRE_STATS};
+    struct client_depth *depth = &client->depth;
+    uint64_t now = clock_us(&client->engine->clock);
+    frame.u.stats = (struct wire_stats){.utterance = u->id, .draft_steps = u->stats.steps,
+                                        .draft_rows = u->stats.rows,
+                                        .draft_encode_us = u->stats.encode_us,
+                                        .draft_decode_us = u->stats.decode_us};
+    if (takes_advice(client)) {
+        frame.u.stats.rtt_us = (uint32_t)depth->rtt.mean;
+        frame.u.stats.rtt_sd_us = (uint32_t)sqrtf(depth->rtt.variance);
+        frame.u.stats.draft_step_us =
+            (uint32_t)MIN(depth->decode_us / MAX(depth->n_drafted, 1u), (uint64_t)UINT32_MAX);
+        frame.u.stats.stamp_us = now;
+    }
+    depth->decode_us = 0;
+    depth->n_drafted = 0;
+    depth->told_us = now;
+    send_frame(client, &frame);
+}
+
 enum status client_step(struct client *client, bool *worked, struct error *err)
 {
     *worked = false;
-    begin_drafts(client);
+    enum status rc = begin_drafts(client, err);
+    if (rc != STATUS_OK)
+        return rc;
+    if (client->connected && client->opened && client->n_utterances > 0 && takes_advice(client) &&
+        clock_us(&client->engine->clock) >= client->depth.told_us + STATS_US)
+        send_stats(client, client->utterances[0]);
     /* The target takes utterances in the order in which it hears of them. */
     for (uint32_t i = 0; client->connected && i < client->n_utterances; i++) {
         if (i > 0 && !client->utterances[i - 1]->announced)
@@ -354,7 +438,7 @@ enum status client_step(struct client *client, bool *worked, struct error *err)
         *worked |= send_draft(client, client->utterances[i]);
     }
     for (uint32_t i = 0; client->connected && i < client->n_utterances; i++) {
-        enum status rc = send_audio(client, client->utterances[i], worked, err);
+        rc = send_audio(client, client->utterances[i], worked, err);
         if (rc != STATUS_OK)
             return rc;
     }
@@ -555,16 +639,6 @@ static enum status receive_window_final(struct client *client,
     return STATUS_OK;
 }
 
-static void send_stats(struct client *client, const struct client_utterance *u)
-{
-    struct wire_frame frame = {.kind = WIRE_STATS};
-    frame.u.stats = (struct wire_stats){.utterance = u->id, .draft_steps = u->stats.steps,
-                                        .draft_rows = u->stats.rows,
-                                        .draft_encode_us = u->stats.encode_us,
-                                        .draft_decode_us = u->stats.decode_us};
-    send_frame(client, &frame);
-}
-
 static enum status receive_utterance_final(struct client *client,
                                            const struct wire_utterance_final *final,
                                            struct error *err)
@@ -608,6 +682,13 @@ static void receive_price(struct client *client, const struct wire_price *price)
         .row_us = (float)price->row_us * (factor < 0.0f ? 1.0f : factor)};
     for (uint32_t i = 0; i < DRAFTERS && client->drafters[i]; i++)
         drafter_set_price(client->drafters[i], costs);
+    client->depth.advice = (struct depth_advice){.depth = price->depth, .width = price->width};
+    if (!takes_advice(client) || price->echo_us == 0)
+        return;
+    uint64_t now = clock_us(&client->engine->clock);
+    if (price->echo_us <= now && now - price->echo_us < ECHO_MAX_US)
+        depth_mean_observe(&client->depth.rtt, now, (float)(now - price->echo_us),
+                           DEPTH_CLIENT_MEMORY_US);
 }
 
 enum status client_receive(struct client *client, const struct wire_frame *frame,

@@ -18,7 +18,18 @@ static const float prior_step_us = 4000.0f, prior_row_us = 500.0f;
 
 struct target_options target_options_default(void)
 {
-    return (struct target_options){.sessions_max = 64, .slice_us = 30000};
+    return (struct target_options){.sessions_max = 64, .slice_us = 30000,
+                                   .depth_control = true};
+}
+
+struct target_policy target_policy_default(void)
+{
+    return (struct target_policy){.price = 1.0f, .drafts = true};
+}
+
+void target_set_policy(struct target *target, struct target_policy policy)
+{
+    target->policy = policy;
 }
 
 enum status target_new(struct engine *engine, const struct target_options *options,
@@ -30,6 +41,7 @@ enum status target_new(struct engine *engine, const struct target_options *optio
         return error_set(err, STATUS_NO_MEMORY, "no memory for the target");
     target->engine = engine;
     target->options = *options;
+    target->policy = target_policy_default();
     target->features = calloc((size_t)engine->description->n_mels * WINDOW_FRAMES, sizeof(float));
     target->ready = calloc(MAX(options->sessions_max, 1u), sizeof(struct target_session *));
     spec_cost_init(&target->cost, prior_step_us, prior_row_us);
@@ -167,8 +179,11 @@ static void run_pass(struct target *target, struct gathered *all)
             continue;
         }
         uint32_t n_rows = all->first_row[i + 1] - all->first_row[i];
-        utterance_absorb(session, u, us * (float)n_rows / (float)target->pass.n);
+        float share = (float)n_rows / (float)target->pass.n;
+        target->n_decided += utterance_absorb(session, u, us * share);
     }
+    for (uint32_t i = 0; rc == STATUS_OK && i < all->n; i++)
+        depth_pass(all->session[i], start, all->n);
 }
 
 /* ---- housekeeping ---- */

@@ -25,9 +25,19 @@ struct target_session;
 struct target_options {
     uint32_t sessions_max;                  /* open at once; more are refused with a retry time */
     uint32_t slice_us;                      /* encoder work between two passes */
+    bool depth_control;                     /* false: clients may always draft as far as they can */
 };
 
 struct target_options target_options_default(void);
+
+/* What a coordinator may change while the target runs (cluster/policy.h). */
+struct target_policy {
+    float price;                            /* shadow price of rows: 1: their own cost */
+    float latency_goal_us;                  /* no draft may make a pass longer; 0: no goal */
+    bool drafts;                            /* false: sessions are advised not to draft */
+};
+
+struct target_policy target_policy_default(void);
 
 /* Where a session's frames go. False: the client is gone or does not read; the session is then dead
  * and its owner closes it. The frame is borrowed for the call. */
@@ -42,6 +52,8 @@ MUST_CHECK enum status target_new(struct engine *engine, const struct target_opt
 
 /* All sessions must be closed. */
 void target_free(struct target **target);
+
+void target_set_policy(struct target *target, struct target_policy policy);
 
 /* Times passes for about budget_us, so that the first session finds measured costs. What is left to
  * measure is done when the target is idle. */

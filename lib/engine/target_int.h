@@ -2,6 +2,7 @@
 #ifndef ENGINE_TARGET_INT_H
 #define ENGINE_TARGET_INT_H
 
+#include "cluster/depth_estimate.h"
 #include "engine/attempt.h"
 #include "engine/audio_buffer.h"
 #include "engine/target.h"
@@ -66,6 +67,25 @@ struct draft_habits {
     float shortest_us;                      /* waits for a draft that was asked for */
 };
 
+/* Depth control of a session (target_depth.c). */
+struct depth_control {
+    float rtt_us, rtt_sd_us;                /* as the client says; 0: not known */
+    struct depth_mean draft;                /* its step */
+    struct depth_mean gap;                  /* between two passes of a window */
+    struct depth_mean rows_others, tokens_others;   /* in a pass; from pass to pass */
+    struct depth_survival survival;
+    float cycles, at_hand;                  /* beginnings, and those with a proposal at hand */
+    bool begins;                            /* behind a surprise, or a window's first token */
+    uint32_t n_agreed;                      /* tokens of the draft accepted since then */
+    uint32_t n_guess;                       /* what the draft says comes next */
+    int32_t guess[DEPTH_MAX];
+    uint32_t n_rows, n_new;                 /* own ones in the last pass */
+    uint64_t pass_end_us;                   /* of it; 0: none in this window */
+    uint64_t n_decided_seen;                /* by all, up to then */
+    struct depth_advice advice;
+    uint64_t chosen_us;                     /* 0: never, and nothing is limited */
+};
+
 struct target_session {
     struct target *target;
     struct target_session *next;
@@ -84,6 +104,7 @@ struct target_session {
     uint32_t utterance_last;                /* highest id seen + 1; lower ids are finished */
     struct spec_calibration calibration;
     struct draft_habits habits;
+    struct depth_control depth;
     uint64_t alive_us;                      /* last frame sent while work was owed */
     uint64_t busy_us;                       /* when it last had an utterance */
     bool holds_memory;                      /* keys and values have been taken */
@@ -98,6 +119,7 @@ struct window_costs {
 struct target {
     struct engine *engine;
     struct target_options options;
+    struct target_policy policy;
     struct target_session *sessions;
     uint32_t n_sessions;
     struct target_session *encoding;        /* whose window is in the encoder, or NULL */
@@ -109,6 +131,7 @@ struct target {
         struct sequence *sequence;          /* NULL: not under way */
         uint32_t step;
     } probe;
+    uint64_t n_decided;                     /* tokens, of all sessions */
     uint64_t worked_us;                     /* when there was real work the last time */
     struct target_session **ready;          /* [sessions_max]: those with a window to decode */
     bool draining;
@@ -139,12 +162,31 @@ bool utterance_offer(struct target_session *session, struct utterance *u, struct
 
 /* Adds n_rows of those to the pass; then the forward, then absorb. */
 void utterance_take(struct target_session *session, struct utterance *u, uint32_t n_rows);
-void utterance_absorb(struct target_session *session, struct utterance *u, float pass_us);
+/* Returns how many tokens were decided. */
+uint32_t utterance_absorb(struct target_session *session, struct utterance *u, float pass_us);
 
 /* ---- target.c ---- */
 
 /* Moves a smoothed mean; the first value is taken as it is. */
 void target_learn(float *mean, float value);
+
+/* ---- target_depth.c ---- */
+
+/* Is this session's depth ours to choose? */
+bool depth_controlled(const struct target_session *session);
+
+/* Nodes that it may have in a pass: the depth in force; UINT32_MAX: no limit. */
+uint32_t depth_nodes_max(const struct target_session *session);
+void depth_price(const struct target_session *session, struct wire_price *price);
+
+/* What is seen, in the order of a pass: a window's attempt begins; a proposal before it is cut; the
+ * tokens that the pass decided for the session; the end of the pass, for all. */
+void depth_stats(struct target_session *session, const struct wire_stats *stats);
+void depth_begin(struct target_session *session);
+void depth_offer(struct target_session *session, const struct spec_tree *tree);
+void depth_absorb(struct target_session *session, const int32_t *decided, uint32_t n_new,
+                  uint32_t n_rows);
+void depth_pass(struct target_session *session, uint64_t began_us, uint32_t n_sessions);
 
 /* ---- target_pick.c ---- */
 
@@ -172,6 +214,7 @@ void session_reopen_sequence(struct target_session *session);
 
 /* Sends; marks the session dead when the sink refuses. */
 void session_send(struct target_session *session, const struct wire_frame *frame);
+void session_send_price(struct target_session *session, uint64_t echo_us);
 
 /* An Error frame that ends one utterance; the session goes on. */
 void session_fail_utterance(struct target_session *session, uint32_t utterance, enum status code,

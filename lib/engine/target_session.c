@@ -50,17 +50,17 @@ static void send_opened(struct target_session *session, uint32_t version,
     session_send(session, &frame);
 }
 
-/* Step and row cost as measured, for clients that adapt their depth. */
-static void send_price(struct target_session *session)
+/* Step and row cost as measured, and how far the client should draft. */
+void session_send_price(struct target_session *session, uint64_t echo_us)
 {
     const struct spec_cost *cost = &session->target->cost;
     struct wire_frame frame = {.kind = WIRE_PRICE};
     frame.u.price = (struct wire_price){
         .step_us = (uint32_t)spec_cost_us(cost, 1),
         .row_us = (uint32_t)spec_cost_row_us(cost),
-        .depth = session->ask.use_drafts ? WIRE_DRAFT_NODES_MAX : 0,
-        .width = 1,
+        .echo_us = echo_us,
     };
+    depth_price(session, &frame.u.price);
     session_send(session, &frame);
 }
 
@@ -259,7 +259,7 @@ static enum status receive_open(struct target_session *session, const struct wir
         return rc;
     session->open = true;
     send_opened(session, version, open);
-    send_price(session);
+    session_send_price(session, 0);
     return STATUS_OK;
 }
 
@@ -328,8 +328,11 @@ static void receive_cancel(struct target_session *session, const struct wire_can
     session_send(session, &frame);
 }
 
-static void receive_stats(const struct wire_stats *stats)
+static void receive_stats(struct target_session *session, const struct wire_stats *stats)
 {
+    depth_stats(session, stats);
+    if (stats->stamp_us)                    /* the client times the way there and back */
+        session_send_price(session, stats->stamp_us);
     log_line(LOG_DEBUG, "utterance %u: client took %u draft steps, %u rows, %llu + %llu us",
              stats->utterance, stats->draft_steps, stats->draft_rows,
              (unsigned long long)stats->draft_encode_us,
@@ -355,7 +358,7 @@ static enum status receive(struct target_session *session, const struct wire_fra
         receive_cancel(session, &frame->u.cancel);
         return STATUS_OK;
     case WIRE_STATS:
-        receive_stats(&frame->u.stats);
+        receive_stats(session, &frame->u.stats);
         return STATUS_OK;
     default:
         return error_set(err, STATUS_INVALID, "a %s frame from a client",

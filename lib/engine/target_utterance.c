@@ -206,6 +206,7 @@ static void begin_attempt(struct target_session *session, struct utterance *u)
     attempt_begin(&u->attempt, session->sequence, &rules, &prompt);
     clear_sources(u);
     u->newest_prefix = 0;
+    depth_begin(session);
     load_source(session, u);
     u->n_sent = 0;
     send_decided(session, u);
@@ -376,10 +377,11 @@ static struct spec_turn decide_turn(struct target_session *session, struct utter
         .draft_tokens = session->habits.tokens,
         .asking_us = asking_us(session),
     };
+    ask.n_nodes_max = MIN(ask.n_nodes_max, depth_nodes_max(session));
     if (session->ask.rows_max > 0)
         ask.n_nodes_max = MIN(ask.n_nodes_max, session->ask.rows_max -
                                                    MIN(ask.n_fixed, session->ask.rows_max));
-    ask.draft_due = draft_due(session, u, &ask.draft_at_us);
+    ask.draft_due = depth_nodes_max(session) > 0 && draft_due(session, u, &ask.draft_at_us);
     ask.patience_us = MAX(u->times.encoded_us, u->times.surprised_us) + PATIENCE_US;
     return spec_turn(&ask);
 }
@@ -455,7 +457,8 @@ static void offer_nodes(struct target_session *session, struct utterance *u,
     spec_tree_survival(&u->tree, u->survival);
     bool by_cost = session->ask.row_price < 0.0f &&
                    (session->mode == SPEC_MODE_FREE || session->mode == SPEC_MODE_WAIT_DRAFT);
-    uint32_t most = attempt_nodes_max(&u->attempt, BACKEND_ROWS_MAX);
+    uint32_t most = MIN(attempt_nodes_max(&u->attempt, BACKEND_ROWS_MAX),
+                        depth_nodes_max(session));
     if (session->ask.rows_max > 0)
         most = MIN(most, session->ask.rows_max - MIN(offer->n_fixed, session->ask.rows_max));
     if (by_cost)
@@ -475,6 +478,8 @@ bool utterance_offer(struct target_session *session, struct utterance *u, struct
     if (u->phase == PHASE_DETECT)
         return true;
     propose(session, u, BACKEND_ROWS_MAX);
+    if (offer->n_fixed == 1)                /* before, it is too early to have a draft */
+        depth_offer(session, &u->tree);
     struct spec_turn turn = decide_turn(session, u, BACKEND_ROWS_MAX);
     if (turn.action == SPEC_WAIT) {
         begin_wait(session, u);
@@ -689,7 +694,7 @@ static void judge(struct target_session *session, struct utterance *u)
     begin_attempt(session, u);
 }
 
-void utterance_absorb(struct target_session *session, struct utterance *u, float pass_us)
+uint32_t utterance_absorb(struct target_session *session, struct utterance *u, float pass_us)
 {
     uint32_t n_rows = u->attempt.n_pending + u->attempt.tree.n;
     uint32_t n_new = attempt_absorb(&u->attempt, &session->target->pass);
@@ -697,15 +702,18 @@ void utterance_absorb(struct target_session *session, struct utterance *u, float
     u->stats.rows += n_rows;
     u->stats.decode_us += (uint64_t)pass_us;
     if (u->phase == PHASE_DETECT) {
+        depth_absorb(session, NULL, 0, n_rows);
         detected(session, u);
-        return;
+        return 0;
     }
+    depth_absorb(session, u->attempt.decided + u->attempt.n_decided - n_new, n_new, n_rows);
     if (n_new == 0)
-        return;
+        return 0;
     u->stats.tokens += n_new;
     bool surprised = learn_pass(session, u, n_new, pass_us);
     if (u->attempt.ended)
         judge(session, u);
     else if (worth_telling(session, u, surprised))
         send_decided(session, u);
+    return n_new;
 }

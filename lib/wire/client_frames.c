@@ -322,6 +322,10 @@ static enum status pack_stats(const struct wire_frame *frame, struct wire_bytes 
     m.draft_rows = stats->draft_rows;
     m.draft_encode_us = stats->draft_encode_us;
     m.draft_decode_us = stats->draft_decode_us;
+    m.rtt_us = stats->rtt_us;
+    m.rtt_sd_us = stats->rtt_sd_us;
+    m.draft_step_us = stats->draft_step_us;
+    m.stamp_us = stats->stamp_us;
     message.stats = &m;
     return emit_client(&message, CLIENT(STATS), out, err);
 }
@@ -335,6 +339,10 @@ static enum status unpack_stats(const void *message, struct wire_frame *out, str
     out->u.stats.draft_rows = m->draft_rows;
     out->u.stats.draft_encode_us = m->draft_encode_us;
     out->u.stats.draft_decode_us = m->draft_decode_us;
+    out->u.stats.rtt_us = m->rtt_us;
+    out->u.stats.rtt_sd_us = m->rtt_sd_us;
+    out->u.stats.draft_step_us = m->draft_step_us;
+    out->u.stats.stamp_us = m->stamp_us;
     return STATUS_OK;
 }
 

@@ -274,6 +274,7 @@ static enum status pack_price(const struct wire_frame *frame, struct wire_bytes 
     m.queue_us = price->queue_us;
     m.depth = price->depth;
     m.width = price->width;
+    m.echo_us = price->echo_us;
     message.price = &m;
     return emit_target(&message, TARGET(PRICE), out, err);
 }
@@ -288,6 +289,7 @@ static enum status unpack_price(const void *message, struct wire_frame *out, str
         .queue_us = m->queue_us,
         .depth = m->depth,
         .width = m->width,
+        .echo_us = m->echo_us,
     };
     return STATUS_OK;
 }

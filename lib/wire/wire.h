@@ -114,14 +114,13 @@ struct wire_draft {
     struct wire_node *nodes;            /* [n_nodes]; node i has index n_base + i; owned */
 };
 
-struct wire_cancel {
-    uint32_t utterance;
-};
+struct wire_cancel { uint32_t utterance; };
 
-struct wire_stats {                     /* what the client did; for the target's log and metrics */
-    uint32_t utterance;
-    uint32_t draft_steps, draft_rows;
+struct wire_stats {                     /* what the client did, now and then and at the end */
+    uint32_t utterance, draft_steps, draft_rows;
     uint64_t draft_encode_us, draft_decode_us;
+    uint32_t rtt_us, rtt_sd_us, draft_step_us;  /* of late, a step per new token; 0: not known */
+    uint64_t stamp_us;                  /* client's clock, comes back as Price.echo_us; 0: none */
 };
 
 struct wire_opened {
@@ -186,6 +185,7 @@ struct wire_utterance_final {           /* after the last WindowFinal of an utte
 struct wire_price {
     uint32_t step_us, row_us, queue_us;
     uint32_t depth, width;              /* advised; depth 0: do not draft */
+    uint64_t echo_us;                   /* Stats.stamp_us that this answers; 0: none */
 };
 
 struct wire_need_full { uint32_t utterance, window, attempt; };

@@ -221,6 +221,10 @@ static void random_small(uint64_t *seed, struct wire_frame *frame)
         frame->u.stats.draft_rows = any32(seed);
         frame->u.stats.draft_encode_us = support_random(seed);
         frame->u.stats.draft_decode_us = support_random(seed);
+        frame->u.stats.rtt_us = any32(seed);
+        frame->u.stats.rtt_sd_us = any32(seed);
+        frame->u.stats.draft_step_us = any32(seed);
+        frame->u.stats.stamp_us = support_random(seed);
         break;
     case WIRE_ERROR:
         frame->u.error.code = (enum status)(1 + below(seed, STATUS_N - 1));
@@ -229,7 +233,7 @@ static void random_small(uint64_t *seed, struct wire_frame *frame)
         frame->u.error.retry_ms = any32(seed);
         random_text(seed, frame->u.error.message, sizeof(frame->u.error.message), 0);
         break;
-    default: {      /* the rest are nothing but 32-bit numbers */
+    default: {      /* the rest are (nearly) nothing but 32-bit numbers */
         static const uint8_t n_words[WIRE_KIND_N] = {
             [WIRE_CANCEL] = 1, [WIRE_UTTERANCE_FINAL] = 2, [WIRE_PRICE] = 5, [WIRE_NEED_FULL] = 3,
             [WIRE_CANCELLED] = 1, [WIRE_ALIVE] = 2, [WIRE_DRAIN] = 1,
@@ -239,6 +243,8 @@ static void random_small(uint64_t *seed, struct wire_frame *frame)
             uint32_t word = any32(seed);
             memcpy((char *)&frame->u + i * sizeof(word), &word, sizeof(word));
         }
+        if (frame->kind == WIRE_PRICE)
+            frame->u.price.echo_us = support_random(seed);
     }
     }
 }
