@@ -23,17 +23,27 @@ static const struct curve curves[] = {
     {"cpu", &pace_cpu, {1, 2, 4, 6, 8, 10, 12, 16, 20, 24, 32, 0}},
 };
 
-static void print(const struct curve *curve, uint32_t n_streams, bool drafts, uint32_t seconds)
+struct mode {
+    const char *name;
+    bool drafts, always;
+};
+
+/* Without drafts, batched; with whole drafts always; with drafts as depth control says. */
+static const struct mode modes[] = {
+    {"alone", false, false}, {"always", true, true}, {"controlled", true, false}};
+
+static void print(const struct curve *curve, uint32_t n_streams, const struct mode *mode,
+                  uint32_t seconds)
 {
-    struct load load = {.pace = curve->pace, .drafts = drafts, .n_streams = n_streams,
-                        .seconds = seconds, .seed = 11};
+    struct load load = {.pace = curve->pace, .drafts = mode->drafts, .always = mode->always,
+                        .n_streams = n_streams, .seconds = seconds, .seed = 11};
     struct load_result r = load_run(&load);
     if (r.wrong)
         fprintf(stderr, "cluster_lag: %s\n", r.wrong);
-    printf("%s,%s,%u,%u,%.0f,%.0f,%.0f,%.2f,%.2f,%.1f,%.0f,%.2f\n", curve->name,
-           drafts ? "split" : "alone", n_streams, r.n, (double)r.p50_us / 1000.0,
+    printf("%s,%s,%u,%u,%.0f,%.0f,%.0f,%.2f,%.2f,%.1f,%.2f,%.0f,%.2f\n", curve->name,
+           mode->name, n_streams, r.n, (double)r.p50_us / 1000.0,
            (double)r.p90_us / 1000.0, (double)r.p99_us / 1000.0, r.tokens_per_turn,
-           r.rows_per_token, r.rows_per_pass, r.tokens_per_s, r.busy);
+           r.rows_per_token, r.rows_per_pass, r.drafted, r.tokens_per_s, r.busy);
     fflush(stdout);
 }
 
@@ -43,13 +53,13 @@ int main(int argc, char **argv)
     uint32_t seconds = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 40;
     (void)load_open(NULL);
     printf("curve,mode,streams,utterances,p50_ms,p90_ms,p99_ms,tokens_per_turn,rows_per_token,"
-           "rows_per_pass,tokens_per_s,busy\n");
+           "rows_per_pass,drafted_per_token,tokens_per_s,busy\n");
     for (uint32_t c = 0; c < ARRAY_LEN(curves); c++) {
         if (*only && strcmp(only, curves[c].name) != 0)
             continue;
         for (uint32_t s = 0; curves[c].streams[s]; s++)
-            for (int drafts = 0; drafts < 2; drafts++)
-                print(&curves[c], curves[c].streams[s], drafts, seconds);
+            for (uint32_t m = 0; m < ARRAY_LEN(modes); m++)
+                print(&curves[c], curves[c].streams[s], &modes[m], seconds);
     }
     (void)scenario_close(NULL);
     return 0;

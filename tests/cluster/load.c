@@ -59,8 +59,10 @@ static void summarise(const struct sim *sim, uint32_t n_streams, uint64_t *lag,
                       struct load_result *out)
 {
     struct wire_window_stats sum = {0};
+    uint64_t draft_steps = 0;
     for (uint32_t c = 0; c < n_streams; c++) {
         const struct history *history = sim_history(sim, c);
+        draft_steps += sim_draft_steps(sim, c);
         sum.tokens += history->stats.tokens;
         sum.passes += history->stats.passes;
         sum.rows += history->stats.rows;
@@ -78,6 +80,7 @@ static void summarise(const struct sim *sim, uint32_t n_streams, uint64_t *lag,
     out->p99_us = lag[out->n * 99 / 100];
     out->tokens_per_turn = (double)sum.tokens / (double)sum.passes;
     out->rows_per_token = (double)sum.rows / (double)MAX(sum.tokens, 1u);
+    out->drafted = (double)draft_steps / (double)MAX(sum.tokens, 1u);
     out->rows_per_pass = (double)work.rows / (double)MAX(work.passes, (uint64_t)1);
     out->tokens_per_s = (double)sum.tokens / time_s;
     out->busy = (double)work.busy_us / 1e6 / time_s;
@@ -91,6 +94,8 @@ struct load_result load_run(const struct load *load)
     struct sim_options options = scenario_options(load->seed, 1);
     assert_non_null(spoken);
     options.target_pace = load->pace;
+    options.target.depth_control = !load->always;
+    options.policy.drafts = !load->forbidden;
     options.patience_us = 3600u * (uint64_t)SECOND;
     options.target.sessions_max = load->sessions_max ? load->sessions_max : SIM_CLIENTS_MAX;
     struct sim *sim = sim_new(&scenario_world, &options);

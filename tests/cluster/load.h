@@ -11,6 +11,8 @@
 struct load {
     const struct pace *pace;                /* of the target */
     bool drafts;                            /* false: the target alone, batched */
+    bool always;                            /* drafts without depth control: in full, whatever */
+    bool forbidden;                         /* the policy allows no drafts */
     uint32_t n_streams;
     uint32_t seconds;                       /* of speech and pauses */
     uint32_t sessions_max;                  /* of the target; 0: as many as come */
@@ -22,6 +24,7 @@ struct load_result {
     uint64_t p50_us, p90_us, p99_us;        /* from the last sample to the end */
     double tokens_per_turn;                 /* a session's, in a pass that it is in */
     double rows_per_token, rows_per_pass;
+    double drafted;                         /* draft steps of the clients, per token */
     double tokens_per_s;                    /* from the first word to the last text */
     double busy;                            /* share of that time that the target worked */
     const char *wrong;                      /* NULL: nothing; else static text */

@@ -35,7 +35,8 @@ int scenario_close(void **state)
 struct sim_options scenario_options(uint64_t seed, uint32_t n_targets)
 {
     return (struct sim_options){.seed = seed, .n_targets = n_targets, .skew = true,
-                                .target = target_options_default(), .target_pace = &pace_gpu,
+                                .target = target_options_default(),
+                                .policy = target_policy_default(), .target_pace = &pace_gpu,
                                 .draft_pace = &pace_laptop};
 }
 

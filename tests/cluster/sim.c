@@ -246,3 +246,9 @@ struct sim_work sim_target_work(const struct sim *sim, uint32_t target)
     SA_ASSERT(target < sim->options.n_targets);
     return sim->targets[target].work;
 }
+
+uint64_t sim_draft_steps(const struct sim *sim, uint32_t client)
+{
+    SA_ASSERT(client < sim->n_clients);
+    return sim->clients[client]->draft_steps;
+}

@@ -50,6 +50,7 @@ struct sim_options {
     uint64_t seed;
     uint32_t n_targets;
     struct target_options target;
+    struct target_policy policy;
     const struct pace *target_pace, *draft_pace;    /* borrowed */
     bool skew;                              /* clocks differ: origin, and 0.5 % in rate */
     uint64_t patience_us;                   /* of clients without a target; 0: a minute */
@@ -108,6 +109,7 @@ uint32_t sim_n_fired(const struct sim *sim);        /* faults that happened */
 uint32_t sim_n_resumes(const struct sim *sim);
 uint64_t sim_outage_max_us(const struct sim *sim);  /* longest time of a client without session */
 uint64_t sim_done_us(const struct sim *sim);        /* when the last client was done */
+uint64_t sim_draft_steps(const struct sim *sim, uint32_t client);
 struct sim_work {                           /* of one target */
     uint64_t passes, rows, busy_us;
     uint64_t gap_max_us;                    /* longest time between two passes of a ready session */

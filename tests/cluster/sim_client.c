@@ -43,7 +43,7 @@ static void on_window_final(void *context, const struct wire_window_final *final
 static void on_utterance_final(void *context, uint32_t utterance, const struct drafter_stats *stats)
 {
     struct sim_client *c = context;
-    (void)stats;
+    c->draft_steps += stats->steps;
     sim_trace(c->node.sim, c->node.now_us, "client %u: utterance %u is final", c->number,
               utterance);
     history_end(&c->history, utterance, c->node.now_us);

@@ -105,6 +105,7 @@ struct sim_client {
     uint64_t reads_from_us;                 /* slow reader */
     uint64_t lost_us;                       /* heard last of a lost session; 0: there is one */
     struct history history;
+    uint64_t draft_steps;                   /* of utterances that ended */
     /* speech */
     uint32_t next;                          /* utterance to begin */
     bool feeding;

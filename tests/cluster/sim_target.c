@@ -301,6 +301,7 @@ void sim_target_start(struct sim_target *target)
     struct toy_time time = node_time(&target->node, sim->options.target_pace);
     target->engine.backend = world_backend(sim->world, 1, sim->world->options.mistakes, &time);
     assert_ok(target_new(&target->engine, &sim->options.target, &target->target, &err), &err);
+    target_set_policy(target->target, sim->options.policy);
     node_wake(&target->node, sim->now_us);
 }
 
