@@ -91,7 +91,7 @@ fi
 for curve in $(find "$folder" -name 'over-*.csv' | sed -E 's|.*/over-(.*)-[0-9]+\.csv|\1|' | sort -u); do
     for policy in spec:8 spec:24 full; do
         echo "\"$curve $policy\"" >>"$data"
-        for file in $(find "$folder" -name "over-$curve-[0-9]*.csv" | sort -t- -k99 -V); do
+        for file in $(find "$folder" -name "over-$curve-[0-9]*.csv" | sort -V); do
             ms=$(basename "$file" .csv)
             echo "${ms##*-} $(ratio "$file" "$policy" wall_ms_per_token)" >>"$data"
         done
