@@ -25,6 +25,7 @@
 #include "config/exit_codes.h"
 #include "config/options.h"
 #include "config/version.h"
+#include "http/probes.h"
 #include "serve.h"
 
 struct values {
@@ -33,6 +34,9 @@ struct values {
     const char *canary;
     double canary_share;
     bool json;
+    const char *metrics;
+    const char *ticket_key, *api_keys;
+    bool allow_anonymous;
     const char *tls_certificate, *tls_key, *tls_client_ca, *tls_ca, *tls_server_name;
     int log_level;
 };
@@ -58,6 +62,16 @@ static const struct option table[] = {
              "sessions. Others go to the other versions."},
     {.name = "canary-share", .type = OPTION_FLOAT, .offset = AT(canary_share), .min = 0, .max = 1,
      .initial = "0.05", .group = "Serve", .help = "That share."},
+    {.name = "ticket-key", .type = OPTION_PATH, .offset = AT(ticket_key), .group = "Clients",
+     .help = "File with the secret key (`coordinator make-keys`): who is placed gets a ticket for "
+             "its targets, valid for an hour. SIGHUP reads it again."},
+    {.name = "api-keys", .type = OPTION_PATH, .offset = AT(api_keys), .group = "Clients",
+     .help = "File of API keys (docs/RUNBOOK.md): only clients with one of them are placed "
+             "(draft_node --api-key-file). SIGHUP reads it again."},
+    {.name = "allow-anonymous", .type = OPTION_BOOL, .offset = AT(allow_anonymous),
+     .group = "Clients",
+     .help = "Listen beyond loopback without API keys and client certificates: everyone who "
+             "reaches the port is placed."},
     {.name = "coordinator", .short_name = 'c', .type = OPTION_ADDRESS, .offset = AT(coordinator),
      .min = 1, .max = 65535, .initial = "127.0.0.1:7700", .value_name = "HOST:PORT",
      .group = "Ask", .help = "Whom `status`, `drain` and `undrain` ask."},
@@ -75,6 +89,10 @@ static const struct option table[] = {
              "(turns TLS on)."},
     {.name = "tls-server-name", .type = OPTION_STRING, .offset = AT(tls_server_name),
      .group = "TLS", .help = "Asking: name in that certificate when it is not the host name."},
+    {.name = "metrics", .type = OPTION_STRING, .offset = AT(metrics), .value_name = "HOST:PORT",
+     .group = "Output",
+     .help = "Serve /metrics (Prometheus), /healthz and /readyz there over plain HTTP; off unless "
+             "given. :9100 is loopback only, 0.0.0.0:9100 all addresses."},
     {.name = "log-level", .type = OPTION_CHOICE, .offset = AT(log_level), .choices = log_levels,
      .initial = "info", .group = "Output", .help = "How much goes to stderr."},
 };
@@ -82,12 +100,14 @@ static const struct option table[] = {
 static const struct option_program program = {
     .name = "coordinator",
     .version = SPECASR_VERSION,
-    .usage = "[options] [serve | status | drain TARGET | undrain TARGET]",
+    .usage = "[options] [serve | status | drain TARGET | undrain TARGET | make-keys FOLDER]",
     .about = "Knows the targets of a cluster and tells clients which to use. Targets register "
              "(target_node --coordinator) and report load and price; clients ask for a place "
              "(draft_node --coordinator) and get two or three targets, best first.\n\n"
              "Without a command it serves. `status` prints the targets, `drain` takes one out "
-             "of use before an upgrade (its open sessions go on), `undrain` puts it back.\n\n"
+             "of use before an upgrade (its open sessions go on), `undrain` puts it back. "
+             "`make-keys` writes a pair of keys for tickets into a folder: ticket-signer.keys "
+             "for coordinators, ticket-public.keys for targets.\n\n"
              "When a coordinator dies nothing changes for running sessions: targets go on by "
              "themselves, clients use the targets that they know.",
     .examples = "coordinator --listen 127.0.0.1:7700 &\n"
@@ -95,7 +115,10 @@ static const struct option_program program = {
                 "target_node --listen 127.0.0.1:7602 --coordinator 127.0.0.1:7700 &\n"
                 "draft_node --coordinator 127.0.0.1:7700 talk.flac\n"
                 "coordinator status --coordinator 127.0.0.1:7700\n"
-                "coordinator drain 127.0.0.1:7601",
+                "coordinator drain 127.0.0.1:7601\n"
+                "coordinator make-keys keys\n"
+                "coordinator --listen 0.0.0.0:7700 --ticket-key keys/ticket-signer.keys \\\n"
+                "    --api-keys api.keys --tls-certificate server.pem --tls-key server.key",
     .options = table,
     .n_options = ARRAY_LEN(table),
     .positional_max = 2,
@@ -108,15 +131,84 @@ static sigset_t block_signals(void)
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     return set;
+}
+
+static void refresh(void *context)
+{
+    coordinator_refresh(context);
+}
+
+/* It answers from memory as soon as it listens: what answers at all is ready. */
+static bool ready(void *context, char reason[PROBES_REASON_MAX])
+{
+    (void)context;
+    (void)reason;
+    return true;
+}
+
+static void collect(void *context, FILE *out)
+{
+    const struct metric_label labels[] = {{"program", "coordinator"}, {"version", SPECASR_VERSION}};
+    const struct metric_sample sample = {.name = "specasr_build_info", .labels = labels,
+                                         .n_labels = ARRAY_LEN(labels), .value = 1};
+    (void)context;
+    metrics_text_family(out, sample.name, "The program.", METRIC_GAUGE);
+    metrics_text_sample(out, &sample);
+}
+
+static enum status count_start(struct metrics **metrics, struct error *err)
+{
+    enum status rc = metrics_new(metrics_coordinator, COORDINATOR_METRICS_N, metrics, err);
+    if (rc == STATUS_OK)
+        rc = metrics_collect(*metrics, collect, NULL, err);
+    if (rc == STATUS_OK)
+        rc = metrics_collect(*metrics, metrics_process, NULL, err);
+    return rc;
+}
+
+static enum status show_start(const char *listen, const struct metrics *metrics,
+                              struct coordinator *coordinator, struct probes **probes,
+                              struct error *err)
+{
+    struct probes_options options = {.listen = listen, .metrics = metrics, .refresh = refresh,
+                                     .ready = ready, .context = coordinator};
+    if (!listen)
+        return STATUS_OK;
+    enum status rc = probes_start(&options, probes, err);
+    if (rc == STATUS_OK)
+        log_line(LOG_INFO, "metrics on port %u (--metrics %s)", probes_port(*probes), listen);
+    return rc;
+}
+
+/* Ticks until the program shall end; returns the signal that said so. */
+static int tick_until_told(struct coordinator *coordinator, struct issuer *issuer,
+                           uint32_t period_ms, const sigset_t *signals)
+{
+    const struct timespec period = {.tv_sec = period_ms / 1000,
+                                    .tv_nsec = (long)(period_ms % 1000) * 1000000};
+    struct error err;
+    for (;;) {
+        int number = sigtimedwait(signals, NULL, &period);
+        if (number == SIGHUP && issuer_reload(issuer, &err) == STATUS_OK)
+            log_line(LOG_INFO, "keys were read again");
+        else if (number == SIGHUP)
+            log_line(LOG_ERROR, "%s; going on with the keys from before", err.text);
+        else if (number < 0)
+            coordinator_tick(coordinator);
+        else
+            return number;
+    }
 }
 
 static enum status serve(const struct values *values, uint64_t canary, const sigset_t *signals,
                          struct error *err)
 {
     struct coordinator *coordinator = NULL;
+    struct probes *probes = NULL;
     char listen[OPTION_HOST_MAX + 16];
     uint32_t period_ms = (uint32_t)(values->heartbeat * 1000.0 + 0.5);
     struct coordinator_options options = {
@@ -128,28 +220,40 @@ static enum status serve(const struct values *values, uint64_t canary, const sig
         .latency_goal_ms = (uint32_t)(values->latency_goal * 1000.0 + 0.5),
         .modes = WIRE_MODES_ALL,
     };
-    const struct timespec period = {.tv_sec = period_ms / 1000,
-                                    .tv_nsec = (long)(period_ms % 1000) * 1000000};
-    int number = -1;
+    const struct issuer_options keys = {.ticket_key = values->ticket_key,
+                                        .api_keys = values->api_keys};
+    sigset_t end = *signals;
+    sigdelset(&end, SIGHUP);
     if (getrandom(&options.registry.seed, sizeof(options.registry.seed), 0) < 0)
         options.registry.seed = (uint64_t)getpid();
     option_address_format(&values->listen, listen, sizeof(listen));
-    enum status rc = coordinator_start(&options, &coordinator, err);
-    if (rc != STATUS_OK)
-        return rc;
-    log_line(LOG_INFO, "listening on %s:%u", values->listen.host, coordinator_port(coordinator));
-    while ((number = sigtimedwait(signals, NULL, &period)) < 0)
-        coordinator_tick(coordinator);
-    log_line(LOG_INFO, "%s: targets and clients go on without it", strsignal(number));
-    pthread_sigmask(SIG_UNBLOCK, signals, NULL);
+    enum status rc = count_start(&options.metrics, err);
+    if (rc == STATUS_OK)
+        rc = issuer_new(&keys, &options.issuer, err);
+    if (rc == STATUS_OK)
+        rc = coordinator_start(&options, &coordinator, err);
+    if (rc == STATUS_OK)
+        rc = show_start(values->metrics, options.metrics, coordinator, &probes, err);
+    if (rc == STATUS_OK) {
+        log_line(LOG_INFO, "listening on %s:%u", values->listen.host,
+                 coordinator_port(coordinator));
+        int number = tick_until_told(coordinator, options.issuer, period_ms, signals);
+        log_line(LOG_INFO, "%s: targets and clients go on without it", strsignal(number));
+        pthread_sigmask(SIG_UNBLOCK, &end, NULL);
+    }
+    probes_stop(&probes);
     coordinator_stop(&coordinator);
-    return STATUS_OK;
+    issuer_free(&options.issuer);
+    metrics_free(&options.metrics);
+    return rc;
 }
 
 static enum status ask(const struct values *values, const char *const *words, struct error *err)
 {
     char address[OPTION_HOST_MAX + 16];
     struct ask_options options = {.address = address};
+    if (strcmp(words[0], "make-keys") == 0)
+        return issue_make_keys(words[1], err);
     option_address_format(&values->coordinator, address, sizeof(address));
     if (values->tls_ca)
         options.tls = (struct rpc_tls){.ca = values->tls_ca, .certificate = values->tls_certificate,
@@ -168,11 +272,14 @@ static int check_words(const char *const *words, uint32_t n)
     bool drains = strcmp(words[0], "drain") == 0 || strcmp(words[0], "undrain") == 0;
     if (drains && n == 2)
         return EXIT_CODE_OK;
+    if (strcmp(words[0], "make-keys") == 0)
+        return n == 2 ? EXIT_CODE_OK
+                      : options_usage_error(&program, "make-keys takes one folder");
     if (drains)
         return options_usage_error(&program, "%s takes one target, as `coordinator status` names "
                                    "it", words[0]);
-    return options_usage_error(&program, "\"%s\" is no command: serve, status, drain TARGET or "
-                               "undrain TARGET", words[0]);
+    return options_usage_error(&program, "\"%s\" is no command: serve, status, drain TARGET, "
+                               "undrain TARGET or make-keys FOLDER", words[0]);
 }
 
 static int exit_code_of(enum status rc)
@@ -181,6 +288,25 @@ static int exit_code_of(enum status rc)
         return EXIT_CODE_OK;
     bool unreachable = rc == STATUS_UNAVAILABLE || rc == STATUS_TIMEOUT || rc == STATUS_CLOSED;
     return unreachable ? EXIT_CODE_UNREACHABLE : EXIT_CODE_FAILED;
+}
+
+static bool is_loopback(const char *host)
+{
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 ||
+           strcmp(host, "localhost") == 0;
+}
+
+/* NULL: nothing is wrong with the options together. */
+static const char *problem_in(const struct values *values, bool serves)
+{
+    if (!values->tls_certificate != !values->tls_key)
+        return "--tls-certificate and --tls-key go together";
+    if (!serves || is_loopback(values->listen.host) || values->api_keys ||
+        values->tls_client_ca || values->allow_anonymous)
+        return NULL;
+    return "--listen is not loopback, and everyone who reaches it would be placed: ask for API "
+           "keys (--api-keys) or client certificates (--tls-client-ca), or allow it with "
+           "--allow-anonymous";
 }
 
 BEFORE_MAIN(standard_streams_fill);
@@ -203,8 +329,9 @@ int main(int argc, char **argv)
     if (values.canary)
         canary = strtoull(values.canary, &end, 16);
     exit_code = check_words(words, n_words);
-    if (exit_code == EXIT_CODE_OK && !values.tls_certificate != !values.tls_key)
-        exit_code = options_usage_error(&program, "--tls-certificate and --tls-key go together");
+    const char *problem = problem_in(&values, serves);
+    if (exit_code == EXIT_CODE_OK && problem)
+        exit_code = options_usage_error(&program, "%s", problem);
     else if (exit_code == EXIT_CODE_OK && values.canary && (*end || canary == 0))
         exit_code = options_usage_error(&program, "--canary takes a version of 16 hexadecimal "
                                         "digits, as `coordinator status` shows it");

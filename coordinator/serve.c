@@ -6,7 +6,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "cluster/call.h"
 #include "cluster/policy.h"
+#include "wire/health.h"
 
 enum { STOP_GRACE_MS = 300 };
 
@@ -28,6 +30,12 @@ struct coordinator {
     float price;
     uint64_t begun_us, ticked_us;
 };
+
+static void count(const struct coordinator *coordinator, enum coordinator_metric what, uint64_t n)
+{
+    if (coordinator->options.metrics)
+        metrics_add(coordinator->options.metrics, what, n);
+}
 
 /* ---- the calls; under the lock ---- */
 
@@ -67,6 +75,21 @@ static void take_heartbeat(struct coordinator *coordinator, uint64_t now,
     policy_raise_term(&coordinator->term, ask->term);
     answer->verdict = registry_heartbeat(coordinator->registry, now, ask, &answer->drain);
     answer->policy = policy_of(coordinator);
+    count(coordinator,
+          answer->verdict == WIRE_KNOWN        ? COORDINATOR_METRIC_HEARTBEATS_KNOWN
+          : answer->verdict == WIRE_SUPERSEDED ? COORDINATOR_METRIC_HEARTBEATS_OLD
+                                               : COORDINATOR_METRIC_HEARTBEATS_UNKNOWN, 1);
+}
+
+static void take_place(struct coordinator *coordinator, uint64_t now, const struct wire_place *ask,
+                       struct wire_placed *answer)
+{
+    registry_place(coordinator->registry, now, ask, coordinator->price, answer);
+    count(coordinator, answer->retry_ms > 0 ? COORDINATOR_METRIC_PLACED_RETRY
+                                            : COORDINATOR_METRIC_PLACED_PLACED, 1);
+    if (coordinator->options.metrics)
+        metrics_observe(coordinator->options.metrics, COORDINATOR_METRIC_PLACE,
+                        clock_us(&coordinator->clock) - now);
 }
 
 static void take_drain(struct coordinator *coordinator, const struct wire_drain_target *ask,
@@ -101,8 +124,7 @@ static enum status answer_request(struct coordinator *coordinator,
         take_heartbeat(coordinator, now, &ask->u.heartbeat, &answer->u.heard);
         break;
     case WIRE_PLACE:
-        registry_place(coordinator->registry, now, &ask->u.place, coordinator->price,
-                       &answer->u.placed);
+        take_place(coordinator, now, &ask->u.place, &answer->u.placed);
         break;
     case WIRE_LIST:
         rc = take_list(coordinator, now, &answer->u.listed, err);
@@ -117,6 +139,28 @@ static enum status answer_request(struct coordinator *coordinator,
 
 /* ---- rpc thread ---- */
 
+/* Who asks for a place shows a key before, and gets a ticket after. */
+static enum status answer_place(struct coordinator *coordinator, struct rpc_call *call,
+                                const struct wire_coordinator_message *ask,
+                                struct wire_coordinator_message *answer, struct error *err)
+{
+    struct issuer *issuer = coordinator->options.issuer;
+    char client[ISSUE_NAME_MAX + 1] = "";
+    bool issued = false;
+    enum status rc = STATUS_OK;
+    if (issuer)
+        rc = issuer_admit(issuer, rpc_metadata_value(call, CLUSTER_API_KEY), client, err);
+    if (rc != STATUS_OK) {
+        count(coordinator, COORDINATOR_METRIC_PLACED_REFUSED, 1);
+        return rc;
+    }
+    rc = answer_request(coordinator, ask, answer, err);
+    if (rc == STATUS_OK && issuer)
+        rc = issuer_sign(issuer, client, ask->u.place.session, &answer->u.placed, &issued, err);
+    count(coordinator, COORDINATOR_METRIC_TICKETS, issued);
+    return rc;
+}
+
 static void on_message(struct rpc_call *call, const uint8_t *data, size_t size)
 {
     const struct method *method = rpc_user(call);
@@ -126,7 +170,9 @@ static void on_message(struct rpc_call *call, const uint8_t *data, size_t size)
     struct error err;
     enum status rc = wire_coordinator_unpack(data, size, method->kind, &ask, &err);
     if (rc == STATUS_OK) {
-        rc = answer_request(method->coordinator, &ask, &answer, &err);
+        rc = ask.kind == WIRE_PLACE
+                 ? answer_place(method->coordinator, call, &ask, &answer, &err)
+                 : answer_request(method->coordinator, &ask, &answer, &err);
         wire_coordinator_release(&ask);
     }
     if (rc == STATUS_OK)
@@ -140,22 +186,37 @@ static void on_message(struct rpc_call *call, const uint8_t *data, size_t size)
 
 static const struct rpc_handler handler = {.on_message = on_message};
 
+static void health_on_message(struct rpc_call *call, const uint8_t *data, size_t size)
+{
+    struct wire_bytes answer;
+    struct error err;
+    enum status rc = wire_health_answer(data, size, "specasr.v1.Coordinator", true, &answer, &err);
+    if (rc == STATUS_OK)
+        (void)rpc_send(call, answer.data, answer.size);
+    wire_bytes_release(&answer);
+    rpc_finish(call, rc, rc == STATUS_OK ? "" : err.text);
+}
+
+static const struct rpc_handler health_handler = {.on_message = health_on_message};
+
 /* ---- life ---- */
 
 static enum status start_server(struct coordinator *coordinator, struct error *err)
 {
-    struct rpc_method methods[N_METHODS];
+    struct rpc_method methods[N_METHODS + 1];
     for (uint32_t i = 0; i < N_METHODS; i++) {
         coordinator->methods[i] = (struct method){coordinator, (enum wire_coordinator_kind)(2 * i)};
         methods[i] = (struct rpc_method){
             .name = wire_coordinator_method(coordinator->methods[i].kind), .handler = &handler,
             .context = &coordinator->methods[i]};
     }
+    methods[N_METHODS] = (struct rpc_method){.name = WIRE_HEALTH_METHOD,
+                                             .handler = &health_handler};
     struct rpc_server_options server = {
         .listen = coordinator->options.listen,
         .tls = coordinator->options.tls,
         .methods = methods,
-        .n_methods = N_METHODS,
+        .n_methods = ARRAY_LEN(methods),
         .network = coordinator->options.network,
     };
     return rpc_server_new(&server, &coordinator->server, err);
@@ -197,6 +258,7 @@ void coordinator_tick(struct coordinator *coordinator)
     pthread_mutex_lock(&coordinator->lock);
     uint64_t now = clock_us(&coordinator->clock);
     uint32_t n_gone = registry_expire(coordinator->registry, now, &gone);
+    count(coordinator, COORDINATOR_METRIC_LOST, n_gone);
     if (n_gone > 0)
         log_line(LOG_WARN, "target %s: no heartbeat any more%s", gone,
                  n_gone > 1 ? ", nor from others" : "");
@@ -206,6 +268,39 @@ void coordinator_tick(struct coordinator *coordinator)
         (float)(now - coordinator->ticked_us) / 1e6f);
     coordinator->ticked_us = now;
     pthread_mutex_unlock(&coordinator->lock);
+}
+
+static void set_gauges(const struct coordinator *coordinator, const struct wire_listed *listed)
+{
+    struct metrics *metrics = coordinator->options.metrics;
+    int64_t n_of[WIRE_STATE_N] = {0}, places = 0;
+    for (uint32_t i = 0; i < listed->n_targets; i++) {
+        const struct wire_target_row *row = &listed->targets[i];
+        bool serves = row->load.state == WIRE_SERVING && !row->drain;
+        n_of[row->drain ? WIRE_DRAINING : row->load.state]++;
+        if (serves && row->info.sessions_max > row->load.sessions)
+            places += row->info.sessions_max - row->load.sessions;
+    }
+    metrics_set(metrics, COORDINATOR_METRIC_TARGETS_SERVING, n_of[WIRE_SERVING]);
+    metrics_set(metrics, COORDINATOR_METRIC_TARGETS_WARMING, n_of[WIRE_WARMING]);
+    metrics_set(metrics, COORDINATOR_METRIC_TARGETS_DRAINING, n_of[WIRE_DRAINING]);
+    metrics_set(metrics, COORDINATOR_METRIC_PLACES, places);
+    metrics_set(metrics, COORDINATOR_METRIC_LEADER, 1);     /* there is no other without a store */
+    metrics_set(metrics, COORDINATOR_METRIC_TERM, (int64_t)coordinator->term);
+    metrics_set(metrics, COORDINATOR_METRIC_SHADOW_PRICE, (int64_t)(coordinator->price * 1e6f));
+}
+
+void coordinator_refresh(struct coordinator *coordinator)
+{
+    struct wire_coordinator_message list = {.kind = WIRE_LISTED};
+    struct error err;
+    pthread_mutex_lock(&coordinator->lock);
+    enum status rc = registry_list(coordinator->registry, clock_us(&coordinator->clock),
+                                   &list.u.listed, &err);
+    if (rc == STATUS_OK)
+        set_gauges(coordinator, &list.u.listed);
+    pthread_mutex_unlock(&coordinator->lock);
+    wire_coordinator_release(&list);
 }
 
 void coordinator_stop(struct coordinator **coordinator_ptr)

@@ -6,6 +6,8 @@
 
 #include "base/status.h"
 #include "cluster/registry.h"
+#include "issue.h"
+#include "metrics/tables.h"
 #include "rpc/rpc.h"
 
 struct coordinator;
@@ -17,6 +19,8 @@ struct coordinator_options {
     uint32_t latency_goal_ms;               /* 0: none, and the shadow price stays 1 */
     uint32_t modes;                         /* enum wire_mode */
     struct rpc_network *network;            /* NULL: gRPC */
+    struct issuer *issuer;                  /* keys and tickets, borrowed; NULL: none */
+    struct metrics *metrics;                /* metrics_coordinator, borrowed; NULL: none */
 };
 
 /* Listens when it returns. */
@@ -26,6 +30,9 @@ uint16_t coordinator_port(const struct coordinator *coordinator);
 
 /* Once a heartbeat period: forgets who is gone (and says so), moves the shadow price. */
 void coordinator_tick(struct coordinator *coordinator);
+
+/* Brings the gauges of its metrics up to date. From any thread. */
+void coordinator_refresh(struct coordinator *coordinator);
 
 /* Accepts NULL. */
 void coordinator_stop(struct coordinator **coordinator);

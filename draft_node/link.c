@@ -181,7 +181,10 @@ static enum status open_call(struct link *link, const char *method,
     if (!line)
         return error_set(err, STATUS_NO_MEMORY, "no memory for a call");
     *line = (struct line){.link = link, .generation = link->generation};
-    struct rpc_open_options options = {.method = method, .handler = handler, .user = line};
+    const struct rpc_metadata ticket = {"specasr-ticket", link->options.ticket};
+    struct rpc_open_options options = {.method = method, .handler = handler, .user = line,
+                                       .metadata = &ticket,
+                                       .n_metadata = link->options.ticket[0] ? 1 : 0};
     enum status rc = rpc_open(link->client, &options, out, err);
     if (rc != STATUS_OK)
         free(line);

@@ -18,6 +18,7 @@
 enum {
     LINK_TARGETS_MAX = 8,
     LINK_ADDRESS_MAX = 272,
+    LINK_TICKET_MAX = 1024,
     LINK_POSTED_MAX = 2048                  /* events of link_post that wait to be taken */
 };
 
@@ -26,6 +27,7 @@ struct link_options {
     char targets[LINK_TARGETS_MAX][LINK_ADDRESS_MAX];
     char tls_names[LINK_TARGETS_MAX][LINK_ADDRESS_MAX]; /* "": tls.server_name, or the host */
     struct placement *placement;            /* says which targets; NULL: those above */
+    char ticket[2 * LINK_TICKET_MAX + 1];   /* hexadecimal, shown with each session; "": none */
     struct rpc_tls tls;
     bool tls_on;
     uint32_t connect_ms;

@@ -15,6 +15,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "auth/api_keys.h"
 #include "base/log.h"
 #include "base/standard_streams.h"
 #include "calibration_file.h"
@@ -51,6 +52,7 @@ struct values {
     int codec;
     double deadline;
     bool tls;
+    const char *api_key_file;
     const char *tls_ca, *tls_certificate, *tls_key, *tls_server_name;
     bool progress, summary;
     int log_level;
@@ -140,6 +142,8 @@ static const struct option table[] = {
     {.name = "deadline", .type = OPTION_DURATION, .offset = AT(deadline), .min = 0, .max = 86400,
      .initial = "30s", .group = "Target",
      .help = "How long to go on trying when no target answers. Meanwhile the audio is kept."},
+    {.name = "api-key-file", .type = OPTION_PATH, .offset = AT(api_key_file), .group = "Target",
+     .help = "File with the API key that the coordinator asks for; nobody else may read it."},
     {.name = "tls", .type = OPTION_BOOL, .offset = AT(tls), .group = "TLS",
      .help = "Connect with TLS. Without --tls-ca the authorities that the system trusts count."},
     {.name = "tls-ca", .type = OPTION_PATH, .offset = AT(tls_ca), .group = "TLS",
@@ -370,13 +374,19 @@ static int exit_code_of(enum status rc, const struct output *output)
 
 /* Without --coordinator the targets are those of --target. */
 static enum status find_place(const struct values *values, struct link_options *link,
-                              struct error *err)
+                              char key[API_KEY_TEXT_MAX], struct error *err)
 {
     struct placement_options options = {.n_coordinators = values->coordinator.n,
                                         .rounds = values->lockstep ? 8 : 2,
                                         .patience_ms = (uint32_t)(values->deadline * 1000.0)};
     if (values->coordinator.n == 0)
         return STATUS_OK;
+    if (values->api_key_file) {
+        enum status read = api_key_read(values->api_key_file, key, err);
+        if (read != STATUS_OK)
+            return read;
+        options.api_key = key;
+    }
     if (!values->target_given)
         link->n_targets = 0;
     for (uint32_t i = 0; i < values->coordinator.n; i++)
@@ -395,7 +405,8 @@ static enum status transcribe(const struct values *values, struct engine *engine
                               const char *const *files, struct error *err)
 {
     struct run_options options = run_options_from(values);
-    enum status rc = find_place(values, &options.link, err);
+    char key[API_KEY_TEXT_MAX];
+    enum status rc = find_place(values, &options.link, key, err);
     if (rc == STATUS_OK)
         rc = run_all(engine, &options, display, output, files, err);
     if (rc == STATUS_OK && values->check) {
@@ -405,6 +416,7 @@ static enum status transcribe(const struct values *values, struct engine *engine
         output->summary->same = output->summary->n_differing > 0 ? SUMMARY_DIFFERS : SUMMARY_SAME;
     }
     placement_free(&options.link.placement);
+    explicit_bzero(key, sizeof(key));
     return rc;
 }
 

@@ -22,6 +22,7 @@ enum {
     ROUND_PAUSE_MS = 500,                   /* after all of them failed */
     PROBE_MS = 300,                         /* for one target */
     NOISE_US = 10000,                       /* of expected completions */
+    TICKET_RENEW_MS = 2400000,              /* of the hour that a ticket is valid */
     AVOID_US = 10000000                     /* a target that failed is not asked for so long */
 };
 
@@ -36,6 +37,8 @@ struct known {
 struct targets {
     uint32_t n;
     struct known item[WIRE_PLACED_MAX];
+    uint32_t n_ticket;                      /* for all of them; 0: none */
+    uint8_t ticket[WIRE_TICKET_MAX];
 };
 
 struct placement {
@@ -183,7 +186,8 @@ static void order(struct targets *targets)
 static void read_answer(const struct placement *placement, const struct wire_place *ask,
                         const struct wire_placed *answer, struct targets *targets)
 {
-    *targets = (struct targets){0};
+    *targets = (struct targets){.n_ticket = answer->n_ticket};
+    memcpy(targets->ticket, answer->ticket, answer->n_ticket);
     for (uint32_t i = 0; i < answer->n_targets; i++) {
         const struct wire_placed_target *from = &answer->targets[i];
         struct known *known = &targets->item[targets->n++];
@@ -216,7 +220,15 @@ static uint32_t take_answer(struct placement *placement, const struct wire_place
     pthread_mutex_unlock(&placement->lock);
     if (answer->retry_ms == 0)
         save_targets(placement, &targets);
-    return answer->retry_ms;
+    return targets.n_ticket ? TICKET_RENEW_MS : answer->retry_ms;
+}
+
+static enum status call(struct placement *placement, const struct wire_coordinator_message *ask,
+                        struct wire_coordinator_message *answer, struct error *err)
+{
+    const struct cluster_caller caller = {.client = placement->client, .deadline_ms = CALL_MS,
+                                          .api_key = placement->options.api_key};
+    return cluster_call_as(&caller, ask, answer, err);
 }
 
 /* One round over the coordinators. */
@@ -232,7 +244,7 @@ static uint32_t ask_once(struct placement *placement)
         enum status rc = placement->client ? STATUS_OK
                                            : rpc_client_new(&options, &placement->client, &err);
         if (rc == STATUS_OK)
-            rc = cluster_call(placement->client, CALL_MS, &request, &answer, &err);
+            rc = call(placement, &request, &answer, &err);
         placement->n_failures = rc == STATUS_OK ? 0 : placement->n_failures;
         if (rc == STATUS_OK)
             return take_answer(placement, &request.u.place, &answer.u.placed);
@@ -272,6 +284,13 @@ static void put(struct placement *placement, const struct known *known, struct l
         log_line(LOG_WARN, "%s speaks TLS: give --tls-ca", known->address);
         placement->tls_warned = true;
     }
+}
+
+static void put_ticket(const struct targets *targets, struct link_options *link)
+{
+    for (uint32_t i = 0; i < targets->n_ticket; i++)
+        snprintf(link->ticket + 2 * i, 3, "%02x", targets->ticket[i]);
+    link->ticket[2 * targets->n_ticket] = '\0';
 }
 
 /* The slots that later answers are written to, in front of the targets that the user named: so
@@ -329,6 +348,8 @@ enum status placement_first(struct placement *placement, struct link_options *li
     if (refused)
         return error_set(err, STATUS_UNAVAILABLE, "no place within %.0f s: %s",
                          placement->options.patience_ms / 1e3, why.text);
+    if (!answered && why.code == STATUS_DENIED)
+        return error_set(err, STATUS_DENIED, "coordinator: %s", why.text);
     if (targets.n == 0 && link->n_targets == 0)
         return error_set(err, STATUS_UNAVAILABLE, "no coordinator answers (%s), and no target is "
                          "known from before: start it, or name a target with --target", why.text);
@@ -336,6 +357,7 @@ enum status placement_first(struct placement *placement, struct link_options *li
         log_line(LOG_WARN, "coordinator: %s; using %s", why.text,
                  targets.n ? "the targets of the last run" : "--target");
     make_room(placement, &targets, link);
+    put_ticket(&targets, link);
     return STATUS_OK;
 }
 
@@ -365,6 +387,8 @@ void placement_fill(struct placement *placement, struct link_options *link, uint
     bool fresh = placement->fresh;
     placement->fresh = false;
     pthread_mutex_unlock(&placement->lock);
+    if (fresh)
+        put_ticket(&targets, link);
     uint32_t first = number < placement->n_slots ? number : 0;
     for (uint32_t i = 0; fresh && i < placement->n_slots; i++)
         put(placement, &targets.item[i % targets.n], link, (first + i) % placement->n_slots);

@@ -21,6 +21,7 @@ struct placement_options {
     uint32_t n_coordinators;                /* the next is asked when one does not answer */
     char coordinators[PLACE_COORDINATORS_MAX][WIRE_ADDRESS_MAX];
     struct rpc_tls tls;                     /* borrowed */
+    const char *api_key;                    /* shown to the coordinator; borrowed; NULL: none */
     uint32_t rounds;                        /* network exchanges per window that are waited for */
     uint32_t patience_ms;                   /* while coordinators answer that nothing is free */
 };

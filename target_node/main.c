@@ -20,6 +20,7 @@
 #include "config/options.h"
 #include "config/version.h"
 #include "model/resolve.h"
+#include "observe.h"
 #include "register.h"
 #include "serve.h"
 
@@ -37,7 +38,18 @@ struct values {
     struct option_addresses coordinator;
     struct option_address advertise;
     const char *coordinator_ca, *advertise_name;
+    const char *metrics;
+    const char *ticket_key, *api_keys;
+    bool allow_anonymous;
     int log_level;
+};
+
+struct node {
+    struct engine engine;
+    struct serve *serve;
+    struct registration *registration;      /* NULL: no coordinator */
+    struct observe *observe;
+    struct gate *gate;
 };
 
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
@@ -83,12 +95,27 @@ static const struct option table[] = {
      .group = "Cluster",
      .help = "PEM file with the authority that signed the coordinator's certificate: call it with "
              "TLS (and with --tls-certificate as the own one)."},
+    {.name = "ticket-key", .type = OPTION_PATH, .offset = AT(ticket_key), .group = "Clients",
+     .help = "File of public keys (`coordinator make-keys`): a session needs a ticket that is "
+             "signed with one of them, as a coordinator with --ticket-key gives it. SIGHUP reads "
+             "it again."},
+    {.name = "api-keys", .type = OPTION_PATH, .offset = AT(api_keys), .group = "Clients",
+     .help = "File of API keys (docs/RUNBOOK.md): quotas of the key that a ticket names, sessions "
+             "at once and audio a day, at this target. SIGHUP reads it again."},
+    {.name = "allow-anonymous", .type = OPTION_BOOL, .offset = AT(allow_anonymous),
+     .group = "Clients",
+     .help = "Listen beyond loopback without tickets and client certificates: everyone who "
+             "reaches the port is served."},
     {.name = "tls-certificate", .type = OPTION_PATH, .offset = AT(tls_certificate), .group = "TLS",
      .help = "PEM file with the server's certificate chain: turns TLS on (with --tls-key)."},
     {.name = "tls-key", .type = OPTION_PATH, .offset = AT(tls_key), .group = "TLS",
      .help = "PEM file with the server's private key."},
     {.name = "tls-client-ca", .type = OPTION_PATH, .offset = AT(tls_client_ca), .group = "TLS",
      .help = "PEM file with the authority that signs clients: only those are served (mutual TLS)."},
+    {.name = "metrics", .type = OPTION_STRING, .offset = AT(metrics), .value_name = "HOST:PORT",
+     .group = "Output",
+     .help = "Serve /metrics (Prometheus), /healthz and /readyz there over plain HTTP; off unless "
+             "given. :9100 is loopback only, 0.0.0.0:9100 all addresses."},
     {.name = "log-level", .type = OPTION_CHOICE, .offset = AT(log_level), .choices = log_levels,
      .initial = "info", .group = "Output", .help = "How much goes to stderr."},
 };
@@ -101,9 +128,9 @@ static const struct option_program program = {
              "batches and decides the text. Clients connect with draft_node.",
     .examples = "target_node --model base --listen 127.0.0.1:7600\n"
                 "target_node --model ./whisper-base-q8_0.gguf --listen 0.0.0.0:7600 \\\n"
-                "    --tls-certificate server.pem --tls-key server.key\n"
+                "    --tls-certificate server.pem --tls-key server.key --ticket-key public.keys\n"
                 "target_node --listen 0.0.0.0:7600 --advertise asr1.example:7600 \\\n"
-                "    --coordinator coordinator.example:7700",
+                "    --coordinator coordinator.example:7700 --allow-anonymous",
     .options = table,
     .n_options = ARRAY_LEN(table),
 };
@@ -115,6 +142,8 @@ static sigset_t block_signals(void)
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     return set;
@@ -160,60 +189,132 @@ static enum status join_cluster(const struct values *values, struct registration
     return registration_start(&options, out, err);
 }
 
-static void serve_cluster(const struct values *values, const struct engine *engine,
-                          const struct serve *serve, struct registration *registration)
+/* It is known where it listens: now it has a name in the cluster and in tickets. */
+static void go_public(const struct values *values, struct node *node)
 {
-    struct wire_target_info info = describe(values, engine, serve_port(serve));
-    if (registration)
-        registration_serve(registration, &info, serve_load(serve));
+    struct wire_target_info info = describe(values, &node->engine, serve_port(node->serve));
+    gate_name(node->gate, info.address);
+    if (node->registration)
+        registration_serve(node->registration, &info, serve_load(node->serve));
+    observe_serving(node->observe, info.model, info.fingerprint);
 }
 
-static enum status run(const struct values *values, const sigset_t *signals, struct error *err)
+/* Returns when the program shall end. */
+static void wait_for_end(const sigset_t *signals, struct node *node)
 {
-    struct engine engine = {0};
-    struct serve *serve = NULL;
-    struct registration *registration = NULL;
-    char path[MODEL_PATH_MAX], listen[OPTION_HOST_MAX + 16];
+    int number = 0;
+    struct error err;
+    while (sigwait(signals, &number) != 0 || number == SIGUSR1 || number == SIGHUP) {
+        if (number == SIGUSR1)
+            serve_dump(node->serve);
+        else if (gate_reload(node->gate, &err) == STATUS_OK)
+            log_line(LOG_INFO, "keys were read again");
+        else
+            log_line(LOG_ERROR, "%s; going on with the keys from before", err.text);
+    }
+    log_line(LOG_INFO, "%s: finishing open utterances; a second signal ends at once",
+             strsignal(number));
+    /* Threads of libraries never blocked it: without this it would be left to chance. */
+    sigset_t end;
+    sigemptyset(&end);
+    sigaddset(&end, SIGINT);
+    sigaddset(&end, SIGTERM);
+    pthread_sigmask(SIG_UNBLOCK, &end, NULL);
+}
+
+static enum status open_model(const struct values *values, struct node *node, struct error *err)
+{
+    char path[MODEL_PATH_MAX];
     struct cpu_options cpu = {.n_threads = (uint32_t)values->threads, .kernels = values->kernels,
                               .encoder_blas = values->encoder_blas};
+    enum status rc = model_find(values->model, path, sizeof(path), err);
+    if (rc == STATUS_OK)
+        rc = engine_open(&node->engine, path, &cpu, err);
+    if (rc == STATUS_OK && (values->pace || values->shape)) {
+        log_line(LOG_WARN, "for studies only: the times are those of %s",
+                 values->shape ? values->shape : values->pace);
+        rc = engine_slow(&node->engine, values->pace, values->shape, &cpu, err);
+    }
+    return rc;
+}
+
+static enum status start_serving(const struct values *values, struct node *node, struct error *err)
+{
+    char listen[OPTION_HOST_MAX + 16];
     struct serve_options options = {
         .listen = listen,
         .tls = {.ca = values->tls_client_ca, .certificate = values->tls_certificate,
                 .key = values->tls_key},
         .target = target_options_default(),
+        .gate = node->gate,
+        .metrics = observe_metrics(node->observe),
     };
     options.target.sessions_max = (uint32_t)values->sessions;
     option_address_format(&values->listen, listen, sizeof(listen));
-    enum status rc = join_cluster(values, &registration, err);
+    enum status rc = serve_start(&node->engine, &options, &node->serve, err);
+    if (rc != STATUS_OK)
+        return rc;
+    const struct backend_info *info = &node->engine.backend->info;
+    log_line(LOG_INFO, "%s, %s kernels, %u threads, %.0f MB of weights",
+             node->engine.description->name, info->kernels, info->n_threads,
+             (double)info->weight_bytes / 1e6);
+    go_public(values, node);
+    log_line(LOG_INFO, "listening on %s:%u", values->listen.host, serve_port(node->serve));
+    return STATUS_OK;
+}
+
+static enum status open_gate(const struct values *values, struct node *node, struct error *err)
+{
+    struct gate_options options = {.ticket_keys = values->ticket_key, .api_keys = values->api_keys,
+                                   .metrics = observe_metrics(node->observe)};
+    enum status rc = gate_new(&options, &node->gate, err);
     if (rc == STATUS_OK)
-        rc = model_find(values->model, path, sizeof(path), err);
-    if (rc == STATUS_OK)
-        rc = engine_open(&engine, path, &cpu, err);
-    if (rc == STATUS_OK && (values->pace || values->shape)) {
-        log_line(LOG_WARN, "for studies only: the times are those of %s",
-                 values->shape ? values->shape : values->pace);
-        rc = engine_slow(&engine, values->pace, values->shape, &cpu, err);
-    }
-    if (rc == STATUS_OK)
-        rc = serve_start(&engine, &options, &serve, err);
-    if (rc == STATUS_OK) {
-        int number;
-        log_line(LOG_INFO, "%s, %s kernels, %u threads, %.0f MB of weights",
-                 engine.description->name, engine.backend->info.kernels,
-                 engine.backend->info.n_threads,
-                 (double)engine.backend->info.weight_bytes / 1e6);
-        log_line(LOG_INFO, "listening on %s:%u", values->listen.host, serve_port(serve));
-        serve_cluster(values, &engine, serve, registration);
-        sigwait(signals, &number);
-        log_line(LOG_INFO, "%s: finishing open utterances; a second signal ends at once",
-                 strsignal(number));
-        /* Threads of libraries never blocked it: without this it would be left to chance. */
-        pthread_sigmask(SIG_UNBLOCK, signals, NULL);
-    }
-    registration_stop(&registration);
-    serve_stop(&serve, GRACE_MS);
-    engine_close(&engine);
+        observe_gate(node->observe, node->gate);
     return rc;
+}
+
+static enum status run(const struct values *values, const sigset_t *signals, struct error *err)
+{
+    struct node node = {0};
+    enum status rc = join_cluster(values, &node.registration, err);
+    if (rc == STATUS_OK)
+        rc = observe_start(values->metrics, node.registration, &node.observe, err);
+    if (rc == STATUS_OK)
+        rc = open_gate(values, &node, err);
+    if (rc == STATUS_OK)
+        rc = open_model(values, &node, err);
+    if (rc == STATUS_OK)
+        rc = start_serving(values, &node, err);
+    if (rc == STATUS_OK)
+        wait_for_end(signals, &node);
+    observe_draining(node.observe);
+    registration_stop(&node.registration);
+    serve_stop(&node.serve, GRACE_MS);
+    observe_stop(&node.observe);
+    gate_free(&node.gate);
+    engine_close(&node.engine);
+    return rc;
+}
+
+static bool is_loopback(const char *host)
+{
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 ||
+           strcmp(host, "localhost") == 0;
+}
+
+/* NULL: nothing is wrong with the options together. */
+static const char *problem_in(const struct values *values)
+{
+    if (!values->tls_certificate != !values->tls_key)
+        return "--tls-certificate and --tls-key go together";
+    if (values->api_keys && !values->ticket_key)
+        return "--api-keys needs --ticket-key: the name of the key is in the ticket";
+    if (is_loopback(values->listen.host) || values->ticket_key || values->tls_client_ca ||
+        values->allow_anonymous)
+        return NULL;
+    return "--listen is not loopback, and everyone who reaches it could use this target: ask for "
+           "tickets (--ticket-key) or client certificates (--tls-client-ca), or allow it with "
+           "--allow-anonymous";
 }
 
 BEFORE_MAIN(standard_streams_fill);
@@ -228,8 +329,9 @@ int main(int argc, char **argv)
     if (!options_start(&program, argc, argv, &values, &options, &exit_code))
         return exit_code;
     log_init("target_node", (enum log_level)values.log_level);
-    if (!values.tls_certificate != !values.tls_key)
-        exit_code = options_usage_error(&program, "--tls-certificate and --tls-key go together");
+    const char *problem = problem_in(&values);
+    if (problem)
+        exit_code = options_usage_error(&program, "%s", problem);
     else if (run(&values, &signals, &err) != STATUS_OK) {
         log_line(LOG_ERROR, "%s", err.text);
         exit_code = EXIT_CODE_FAILED;

@@ -39,6 +39,7 @@ struct registration {
     bool stale;                             /* info changed: register again */
     const struct load *load;                /* NULL: warming up */
     struct policy_keeper keeper;
+    uint64_t heard_us, heard_period_us;     /* the last answer; 0: none yet */
 };
 
 /* Which of two processes at one address is the later one. Only compared, and only with numbers of
@@ -104,6 +105,8 @@ static enum status call(struct registration *registration, uint32_t deadline_ms,
 static void obey(struct registration *registration, const struct wire_policy *policy)
 {
     pthread_mutex_lock(&registration->lock);
+    registration->heard_us = clock_us(&registration->clock);
+    registration->heard_period_us = registration->period_ms * 1000ull;
     bool taken = policy_take(&registration->keeper, clock_us(&registration->clock), policy);
     pthread_mutex_unlock(&registration->lock);
     if (!taken)
@@ -125,9 +128,9 @@ static uint32_t register_once(struct registration *registration)
     if (call(registration, CALL_MS, &request, &answer, &err) != STATUS_OK)
         return call_failed(registration, &err);
     const struct wire_registered *registered = &answer.u.registered;
-    obey(registration, &registered->policy);
     registration->n_failures = 0;
     registration->period_ms = registered->heartbeat_ms;
+    obey(registration, &registered->policy);
     registration->registered = registered->verdict == WIRE_KNOWN;
     if (registration->registered) {
         log_line(request.u.registration.load.state == WIRE_WARMING ? LOG_DEBUG : LOG_INFO,
@@ -256,6 +259,17 @@ struct wire_policy registration_policy(struct registration *registration)
         policy_now(&registration->keeper, clock_us(&registration->clock));
     pthread_mutex_unlock(&registration->lock);
     return policy;
+}
+
+struct registration_state registration_state(struct registration *registration)
+{
+    struct registration_state state = {0};
+    pthread_mutex_lock(&registration->lock);
+    if (registration->heard_us)
+        state.age_us = clock_us(&registration->clock) - registration->heard_us;
+    state.up = registration->heard_us && state.age_us <= 3 * registration->heard_period_us;
+    pthread_mutex_unlock(&registration->lock);
+    return state;
 }
 
 void registration_stop(struct registration **registration_ptr)

@@ -34,6 +34,13 @@ void registration_serve(struct registration *registration, const struct wire_tar
 /* The policy that holds now; from any thread. NULL: the target's own. */
 struct wire_policy registration_policy(struct registration *registration);
 
+/* When a coordinator answered last, and whether that was within three heartbeat periods. */
+struct registration_state {
+    bool up;
+    uint64_t age_us;                        /* of its policy; 0: none came yet */
+};
+struct registration_state registration_state(struct registration *registration);
+
 /* Tells the coordinator that the target goes away, ends the thread. Accepts NULL. */
 void registration_stop(struct registration **registration);
 

@@ -1,5 +1,6 @@
 #include "serve.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -7,6 +8,8 @@
 
 #include "base/log.h"
 #include "base/queue.h"
+#include "count.h"
+#include "wire/health.h"
 #include "wire/wire.h"
 
 enum {
@@ -31,6 +34,9 @@ struct connection {
     atomic_size_t waiting_bytes;            /* of their frames */
     atomic_bool owed;                       /* the client waits for a result */
     uint64_t opened_us;
+    struct counted counted;
+    struct gate_pass pass;
+    struct error spent;                     /* a quota is used up: the end after open utterances */
 };
 
 enum event_kind { EVENT_OPEN, EVENT_FRAME, EVENT_REFUSED, EVENT_WAKE };
@@ -57,6 +63,10 @@ struct serve {
     _Atomic uint64_t step_began_us;         /* 0: the model thread waits for events */
     struct queue *watchdog_end;             /* nothing comes: its end ends the watchdog */
     struct load load;                       /* for the coordinator */
+    struct metrics *metrics;
+    struct gate *gate;
+    struct target_counts counts;            /* of the turn before */
+    atomic_bool dump;                       /* serve_dump was called */
     atomic_bool stopping;
     uint32_t grace_ms;                      /* valid once stopping is set */
 };
@@ -89,11 +99,18 @@ static void push_event(struct serve *serve, struct event *event)
 static void session_on_open(struct rpc_call *call)
 {
     struct serve *serve = rpc_user(call);
+    struct gate_pass pass;
+    struct error err;
+    rpc_set_user(call, NULL);
+    enum status rc = gate_enter(serve->gate, rpc_metadata_value(call, GATE_TICKET), &pass, &err);
+    if (rc != STATUS_OK) {
+        rpc_finish(call, rc, err.text);
+        return;
+    }
     struct connection *connection = calloc(1, sizeof(*connection));
     struct event *event = calloc(1, sizeof(*event));
-    rpc_set_user(call, NULL);
     if (connection && event) {
-        *connection = (struct connection){.serve = serve, .call = rpc_ref(call)};
+        *connection = (struct connection){.serve = serve, .call = rpc_ref(call), .pass = pass};
         *event = (struct event){.kind = EVENT_OPEN, .connection = connection};
         rpc_set_user(call, connection);
         atomic_store(&connection->queued, 1);
@@ -104,6 +121,8 @@ static void session_on_open(struct rpc_call *call)
     }
     free(connection);
     free(event);
+    gate_leave(serve->gate, &pass);
+    count_refused(serve->metrics, STATUS_EXHAUSTED);
     rpc_finish(call, STATUS_EXHAUSTED, "this target is overloaded: try later");
 }
 
@@ -167,13 +186,43 @@ static void vocabulary_on_message(struct rpc_call *call, const uint8_t *data, si
 
 static const struct rpc_handler vocabulary_handler = {.on_message = vocabulary_on_message};
 
+static void health_on_message(struct rpc_call *call, const uint8_t *data, size_t size)
+{
+    struct serve *serve = rpc_user(call);
+    struct wire_bytes answer;
+    struct error err;
+    enum status rc = wire_health_answer(data, size, "specasr.v1.Verify",
+                                        !atomic_load(&serve->stopping), &answer, &err);
+    if (rc == STATUS_OK)
+        (void)rpc_send(call, answer.data, answer.size);
+    wire_bytes_release(&answer);
+    rpc_finish(call, rc, rc == STATUS_OK ? "" : err.text);
+}
+
+static const struct rpc_handler health_handler = {.on_message = health_on_message};
+
 /* ---- model thread ---- */
+
+static void meter(struct connection *connection, const struct wire_window_final *final)
+{
+    enum { SAMPLES_PER_MS = 16 };
+    const struct api_amount amount = {
+        .audio_ms = (final->next_start - final->window_start) / SAMPLES_PER_MS,
+        .tokens = final->n_tokens};
+    struct error err;
+    if (gate_count(connection->serve->gate, &connection->pass, &amount, &err) != STATUS_OK)
+        connection->spent = err;
+}
 
 static bool send_frame(void *context, const struct wire_frame *frame)
 {
     struct connection *connection = context;
     struct wire_bytes bytes;
     load_frame(&connection->serve->load, frame);
+    count_sent(connection->serve->metrics, &connection->counted, frame,
+               clock_us(&connection->serve->engine->clock));
+    if (frame->kind == WIRE_WINDOW_FINAL)
+        meter(connection, &frame->u.window_final);
     if (wire_pack(frame, &bytes, NULL) != STATUS_OK)
         return false;
     enum rpc_sent sent = rpc_send(connection->call, bytes.data, bytes.size);
@@ -200,16 +249,29 @@ static void open_connection(struct serve *serve, struct connection *connection)
     serve->connections = connection;
     pthread_mutex_unlock(&serve->lock);
     enum status rc = target_session_open(serve->target, sink, &connection->session, &err);
-    if (rc != STATUS_OK)
+    if (rc != STATUS_OK) {
+        count_refused(serve->metrics, rc);
         end_stream(connection, rc, err.text);
-    else
+    } else
         log_line(LOG_DEBUG, "%s: session opened", rpc_peer(connection->call));
+}
+
+static void take_frame(struct serve *serve, struct connection *connection,
+                       const struct wire_frame *frame)
+{
+    struct error err;
+    count_received(&connection->counted, frame, clock_us(&serve->engine->clock));
+    enum status rc = target_session_receive(connection->session, frame, &err);
+    if (rc == STATUS_OK)
+        return;
+    if (!connection->counted.opened)
+        count_refused(serve->metrics, rc);
+    end_stream(connection, rc, err.text);
 }
 
 static void handle_event(struct serve *serve, struct event *event)
 {
     struct connection *connection = event->connection;
-    struct error err;
     switch (event->kind) {
     case EVENT_WAKE:
         return;                             /* the one event that is not on the heap */
@@ -217,15 +279,13 @@ static void handle_event(struct serve *serve, struct event *event)
         open_connection(serve, connection);
         break;
     case EVENT_REFUSED:
+        metrics_add(serve->metrics, TARGET_METRIC_DROPPED_MALFORMED, 1);
         if (connection->session)
             end_stream(connection, event->refusal.code, event->refusal.text);
         break;
     case EVENT_FRAME:
-        if (connection->session) {
-            enum status rc = target_session_receive(connection->session, &event->frame, &err);
-            if (rc != STATUS_OK)
-                end_stream(connection, rc, err.text);
-        }
+        if (connection->session)
+            take_frame(serve, connection, &event->frame);
         wire_frame_release(&event->frame);
         break;
     }
@@ -245,6 +305,8 @@ static uint64_t end_streams(struct serve *serve)
         uint64_t open_by_us = c->opened_us + OPEN_WITHIN_US;
         if (target_session_dead(c->session))
             end_stream(c, STATUS_UNAVAILABLE, "the session ended");
+        else if (c->spent.code != STATUS_OK && !target_session_busy(c->session))
+            end_stream(c, c->spent.code, c->spent.text);
         else if (!target_session_ready(c->session) && now >= open_by_us)
             end_stream(c, STATUS_TIMEOUT, "no Open frame came");
         else if (!target_session_ready(c->session))
@@ -266,6 +328,7 @@ static void sweep(struct serve *serve)
         }
         *link = connection->next;
         target_session_close(&connection->session);
+        gate_leave(serve->gate, &connection->pass);
         rpc_unref(connection->call);
         free(connection);
     }
@@ -275,12 +338,47 @@ static void sweep(struct serve *serve)
 static void note_load(struct serve *serve)
 {
     uint32_t sessions = 0, busy = 0;
+    uint64_t depth = 0;
+    struct target_counts counts = target_counts(serve->target);
     for (const struct connection *c = serve->connections; c; c = c->next) {
         sessions += c->session != NULL;
+        depth += c->session ? c->counted.depth : 0;
         busy += c->session && target_session_busy(c->session);
     }
     load_turn(&serve->load, atomic_load(&serve->step_began_us), clock_us(&serve->engine->clock));
     load_counts(&serve->load, sessions, busy);
+    count_turn(serve->metrics, &serve->counts, &counts);
+    metrics_set(serve->metrics, TARGET_METRIC_SESSIONS, sessions);
+    metrics_set(serve->metrics, TARGET_METRIC_QUEUE, atomic_load(&serve->load.queue_us));
+    metrics_set(serve->metrics, TARGET_METRIC_DEPTH,
+                sessions ? (int64_t)(depth * 1000u / sessions) : 0);
+}
+
+static void dump_session(const struct serve *serve, const struct connection *c)
+{
+    char id[2 * sizeof(c->counted.session) + 1] = "";
+    uint64_t age_us = clock_us(&serve->engine->clock) - c->opened_us;
+    const char *state = !c->session                          ? "closing"
+                        : !target_session_ready(c->session) ? "no Open yet"
+                        : target_session_busy(c->session)   ? "working"
+                                                            : "idle";
+    for (size_t i = 0; i < sizeof(c->counted.session); i++)
+        snprintf(id + 2 * i, 3, "%02x", c->counted.session[i]);
+    log_line(LOG_INFO, "session %s: %s, %s, %.1f s, epoch %" PRIu32 ", %" PRIu64 " windows, %"
+             PRIu64 " rows, %zu bytes waiting", id, rpc_peer(c->call), state, (double)age_us / 1e6,
+             c->counted.epoch, c->counted.windows, c->counted.rows,
+             atomic_load(&c->waiting_bytes));
+}
+
+static void dump_sessions(const struct serve *serve)
+{
+    const struct target_counts *counts = &serve->counts;
+    log_line(LOG_INFO, "%" PRIu32 " sessions; utterances: %" PRIu32 " listen, %" PRIu32
+             " encode, %" PRIu32 " decode; %" PRIu64 " passes, %" PRIu64 " rows",
+             atomic_load(&serve->load.sessions), counts->listening, counts->encoding,
+             counts->decoding, counts->passes, counts->rows);
+    for (const struct connection *c = serve->connections; c; c = c->next)
+        dump_session(serve, c);
 }
 
 static bool any_busy(const struct serve *serve)
@@ -324,6 +422,8 @@ static void *model_thread(void *argument)
         until = MIN(target_tick(serve->target), end_streams(serve));
         sweep(serve);
         note_load(serve);
+        if (atomic_exchange(&serve->dump, false))
+            dump_sessions(serve);
     }
 }
 
@@ -383,6 +483,7 @@ static enum status start_server(struct serve *serve, const struct serve_options 
     const struct rpc_method methods[] = {
         {"/specasr.v1.Verify/Session", &session_handler, serve},
         {"/specasr.v1.Verify/GetVocabulary", &vocabulary_handler, serve},
+        {WIRE_HEALTH_METHOD, &health_handler, serve},
     };
     struct rpc_server_options server = {
         .listen = options->listen,
@@ -409,6 +510,9 @@ enum status serve_start(struct engine *engine, const struct serve_options *optio
     if (!serve)
         return error_set(err, STATUS_NO_MEMORY, "no memory for the server");
     serve->engine = engine;
+    serve->metrics = options->metrics;
+    serve->gate = options->gate;
+    metrics_set(serve->metrics, TARGET_METRIC_SESSIONS_MAX, options->target.sessions_max);
     serve->wake.kind = EVENT_WAKE;
     pthread_mutex_init(&serve->lock, NULL);
     enum status rc = queue_new(EVENTS_MAX, &serve->events, err);
@@ -442,6 +546,12 @@ uint16_t serve_port(const struct serve *serve)
 const struct load *serve_load(const struct serve *serve)
 {
     return &serve->load;
+}
+
+void serve_dump(struct serve *serve)
+{
+    atomic_store(&serve->dump, true);
+    wake(serve);
 }
 
 static void stop_model_thread(struct serve *serve, uint32_t grace_ms)

@@ -6,7 +6,9 @@
 
 #include "engine/engine.h"
 #include "engine/target.h"
+#include "gate.h"
 #include "load.h"
+#include "metrics/tables.h"
 #include "rpc/rpc.h"
 
 struct serve;
@@ -15,6 +17,8 @@ struct serve_options {
     const char *listen;                     /* "host:port", port 0: any */
     struct rpc_tls tls;
     struct target_options target;
+    struct gate *gate;                      /* who may open a session; borrowed likewise */
+    struct metrics *metrics;                /* metrics_target; borrowed until serve_stop */
 };
 
 /* Listens when it returns. Borrows the engine, whose owner from now on is the model thread. */
@@ -25,6 +29,9 @@ uint16_t serve_port(const struct serve *serve);
 
 /* How busy it is; lives until serve_stop. */
 const struct load *serve_load(const struct serve *serve);
+
+/* Writes every session to the log: id, age, state, rows; never text. From any thread. */
+void serve_dump(struct serve *serve);
 
 /* Tells the clients, lets open utterances finish for up to grace_ms, then ends every stream, joins
  * the model thread and frees. Accepts NULL. */

@@ -74,6 +74,7 @@ function check_words(code,    i) {
                 report("banned-call", enders[i] "(): only a program's main file ends the process")
     if (is_program && FILENAME !~ /\/main\.c$/ && calls(code, "exit"))
         report("banned-call", "exit() outside main.c")
+    gsub(/[Gg][Rr][Pp][Cc]__health__/, "", code)  # protoc-c's names for the package grpc.health.v1
     for (prefix in prefix_home)
         if (is_lib && index(code, prefix) && (" " code) ~ ("[^A-Za-z0-9_]" prefix) &&
             index(prefix_home[prefix], " " layer " ") == 0)

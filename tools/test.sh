@@ -7,15 +7,15 @@
 #   build       release build, test programs too               sanitizers  the fast areas with asan+ubsan, threads with tsan
 #   style       house rules; the check's own test              neon        NEON kernels under qemu
 #   models      fetch, verify, convert                         golden      tests/golden/*.sh: tokens against references
-#                                                              e2e         tests/e2e/*.sh: the programs as users run them
+#   deploy      deploy/check.sh, where its tools are           e2e         tests/e2e/*.sh: the programs as users run them
 set -u
 cd "$(dirname "$0")/.." || exit 2
 bin=build/release/bin
 jobs=$(nproc)
-stages=${*:-deps build style models units sanitizers neon golden e2e}
+stages=${*:-deps build style deploy models units sanitizers neon golden e2e}
 # Areas whose tests are quick under sanitizers; those that run whole models are not.
-fast='base config output audio model text rules spec kv wire kernels coordinator'
-threaded='base rpc engine coordinator'
+fast='base config output audio model text rules spec kv wire kernels coordinator target_node metrics http auth bus'
+threaded='base rpc engine coordinator metrics http auth bus'
 # Programs that start built tools or run whole models: in the units stage only.
 whole='tests/(model/test_tools|engine/test_whisper)'
 passed=0; failed=0; table=
@@ -55,6 +55,16 @@ sanitized() { # MODE AREAS
     TEST_JOBS=$jobs tools/run_tests.sh "build/$mode" "${programs[@]}"
 }
 
+deployment() {
+    local tool
+    for tool in promtool systemd-analyze; do
+        command -v "$tool" >/dev/null && continue
+        echo "skipped: deploy/check.sh needs $tool (tools/deps.sh deploy installs it)"
+        return 0
+    done
+    part deploy deploy/check.sh "$bin"
+}
+
 scripts() { # FOLDER: every executable script, BIN as its argument
     local script any=0
     for script in "$1"/*.sh; do
@@ -71,6 +81,7 @@ stage() {
     deps) part deps tools/deps.sh build test && part python tools/python_deps.sh;;
     build) part build make -s -j"$jobs" build test-programs || return 1;;
     style) part style tools/check_style.sh; scripts tests/tools;;
+    deploy) deployment;;
     models) part models make -s models;;
     units) part units make -s -j"$jobs" unit;;
     sanitizers) part asan sanitized asan "$fast"; part tsan sanitized tsan "$threaded";;

@@ -252,6 +252,38 @@ enum status api_key_generate(char key[API_KEY_TEXT_MAX], char hash[API_HASH_TEXT
     return STATUS_OK;
 }
 
+enum status api_key_read(const char *path, char key[API_KEY_TEXT_MAX], struct error *err)
+{
+    char *text;
+    size_t size;
+    enum status rc = auth_file_read(path, true, &text, &size, err);
+    if (rc != STATUS_OK)
+        return rc;
+    size_t n = size;
+    while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
+        n--;
+    bool good = n > 0 && n < API_KEY_TEXT_MAX;
+    for (size_t i = 0; good && i < n; i++)
+        good = text[i] > ' ' && text[i] <= '~';
+    if (good) {
+        memcpy(key, text, n);
+        key[n] = '\0';
+    }
+    auth_file_free(&text, size);
+    return good ? STATUS_OK
+                : error_set(err, STATUS_CORRUPT, "%s holds no API key: one word of printable ASCII",
+                            path);
+}
+
+void api_keys_name(struct api_keys *keys, struct api_client client, char name[API_NAME_MAX + 1])
+{
+    name[0] = '\0';
+    pthread_mutex_lock(&keys->lock);
+    if (client.index < keys->n && keys->entries[client.index].generation == client.generation)
+        memcpy(name, keys->entries[client.index].rule.name, API_NAME_MAX + 1);
+    pthread_mutex_unlock(&keys->lock);
+}
+
 enum status api_keys_find(struct api_keys *keys, const char *key, size_t size,
                           struct api_client *out, struct error *err)
 {

@@ -55,6 +55,11 @@ MUST_CHECK enum status api_keys_parse(struct api_keys *keys, const char *text, s
 MUST_CHECK enum status api_key_generate(char key[API_KEY_TEXT_MAX], char hash[API_HASH_TEXT_MAX],
                                         struct error *err);
 
+/* The client's side: the key that stands in a file by itself. STATUS_NOT_FOUND, _IO, _DENIED
+ * (everyone may read it), _CORRUPT (no key: it must be one word of printable ASCII). */
+MUST_CHECK enum status api_key_read(const char *path, char key[API_KEY_TEXT_MAX],
+                                    struct error *err);
+
 /* Who presents this key? Time does not depend on which key it is. STATUS_DENIED. */
 MUST_CHECK enum status api_keys_find(struct api_keys *keys, const char *key, size_t size,
                                      struct api_client *out, struct error *err);
@@ -62,6 +67,9 @@ MUST_CHECK enum status api_keys_find(struct api_keys *keys, const char *key, siz
 /* The entry of that name, as a ticket carries it. STATUS_DENIED when it is not (any more) there. */
 MUST_CHECK enum status api_keys_find_name(struct api_keys *keys, const char *name,
                                           struct api_client *out, struct error *err);
+
+/* Its name; "" when it is revoked and removed. */
+void api_keys_name(struct api_keys *keys, struct api_client client, char name[API_NAME_MAX + 1]);
 
 /* A session begins; each success is followed by one api_keys_close. STATUS_EXHAUSTED: sessions at
  * once, or the day's audio (the text says which, and when it is worth trying again); _DENIED:

@@ -151,6 +151,27 @@ void ticket_signer_clear(struct ticket_signer *signer)
 
 /* ---- tickets ---- */
 
+enum status ticket_from_hex(const char *text, struct ticket_bytes *out, struct error *err)
+{
+    size_t n = strlen(text);
+    *out = (struct ticket_bytes){.size = n / 2};
+    if (n % 2 != 0 || n / 2 > TICKET_BYTES_MAX || !auth_hex(text, out->data, n / 2))
+        return error_set(err, STATUS_CORRUPT, "the ticket is no hexadecimal text of at most %d "
+                         "bytes", TICKET_BYTES_MAX);
+    return STATUS_OK;
+}
+
+bool ticket_target_name(char name[TICKET_NAME_MAX + 1], const char *address)
+{
+    size_t n = 0;
+    for (const char *c = address; *c && n < TICKET_NAME_MAX + 1; c++)
+        if (*c != '[' && *c != ']')
+            name[n++] = *c;
+    bool fits = n <= TICKET_NAME_MAX;
+    name[fits ? n : 0] = '\0';
+    return fits;
+}
+
 struct signed_text {
     size_t size;
     uint8_t data[sizeof(label) + TICKET_BYTES_MAX];

@@ -17,6 +17,7 @@
 #ifndef AUTH_TICKET_H
 #define AUTH_TICKET_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/status.h"
@@ -93,6 +94,15 @@ void ticket_signer_clear(struct ticket_signer *signer);
 /* STATUS_INVALID: a name, a time or the modes break the rules above; _DENIED: no secret key. */
 MUST_CHECK enum status ticket_issue(const struct ticket_signer *signer, const struct ticket *ticket,
                                     struct ticket_bytes *out, struct error *err);
+
+/* A ticket as text, as it travels in call metadata. STATUS_CORRUPT: it is none. */
+enum { TICKET_HEX_MAX = 2 * TICKET_BYTES_MAX + 1 };
+MUST_CHECK enum status ticket_from_hex(const char *text, struct ticket_bytes *out,
+                                       struct error *err);
+
+/* How the target at "host:port" or "[::1]:port" is named in tickets: without brackets. False: too
+ * long. */
+bool ticket_target_name(char name[TICKET_NAME_MAX + 1], const char *address);
 
 struct ticket_check {
     const char *target;                 /* who is asked: must be in the audience */

@@ -6,6 +6,15 @@ enum status cluster_call(struct rpc_client *client, uint32_t deadline_ms,
                          const struct wire_coordinator_message *request,
                          struct wire_coordinator_message *answer, struct error *err)
 {
+    const struct cluster_caller caller = {.client = client, .deadline_ms = deadline_ms};
+    return cluster_call_as(&caller, request, answer, err);
+}
+
+enum status cluster_call_as(const struct cluster_caller *caller,
+                            const struct wire_coordinator_message *request,
+                            struct wire_coordinator_message *answer, struct error *err)
+{
+    const struct rpc_metadata key = {CLUSTER_API_KEY, caller->api_key};
     struct wire_bytes packed;
     struct rpc_bytes response = {0};
     SA_ASSERT(request->kind % 2 == 0);
@@ -14,8 +23,10 @@ enum status cluster_call(struct rpc_client *client, uint32_t deadline_ms,
         return rc;
     struct rpc_unary_options unary = {.method = wire_coordinator_method(request->kind),
                                       .data = packed.data, .size = packed.size,
-                                      .deadline_ms = deadline_ms};
-    rc = rpc_unary(client, &unary, &response, err);
+                                      .deadline_ms = caller->deadline_ms,
+                                      .metadata = &key,
+                                      .n_metadata = caller->api_key ? 1 : 0};
+    rc = rpc_unary(caller->client, &unary, &response, err);
     wire_bytes_release(&packed);
     if (rc == STATUS_OK)
         rc = wire_coordinator_unpack(response.data, response.size, request->kind + 1, answer, err);

@@ -113,7 +113,9 @@ static bool encode_slice(struct target *target, uint64_t budget_us)
     bool done;
     enum status rc =
         backend_encode(session->sequence, &features, budget_us, &done, &err);
-    u->stats.encode_us += clock_us(&target->engine->clock) - start;
+    uint64_t spent = clock_us(&target->engine->clock) - start;
+    u->stats.encode_us += spent;
+    target->counts.encode_us += spent;
     if (rc != STATUS_OK) {
         target->encoding = NULL;
         session_fail_utterance(session, u->id, rc, err.text);
@@ -168,7 +170,11 @@ static void run_pass(struct target *target, struct gathered *all)
     uint64_t start = clock_us(&target->engine->clock);
     enum status rc =
         backend_forward(target->engine->backend, target->pass.row, target->pass.n, &err);
-    float us = (float)(clock_us(&target->engine->clock) - start);
+    uint64_t spent = clock_us(&target->engine->clock) - start;
+    float us = (float)spent;
+    target->counts.forward_us += spent;
+    target->counts.passes++;
+    target->counts.rows += target->pass.n;
     if (rc == STATUS_OK)
         spec_cost_observe(&target->cost, target->pass.n, us);
     for (uint32_t i = 0; i < all->n; i++) {
@@ -246,6 +252,19 @@ uint64_t target_tick(struct target *target)
         return MIN(rest, target->worked_us + IDLE_US);
     probe_step(target);
     return 0;
+}
+
+struct target_counts target_counts(const struct target *target)
+{
+    struct target_counts counts = target->counts;
+    for (const struct target_session *s = target->sessions; s; s = s->next)
+        for (uint32_t i = 0; i < s->n_utterances; i++) {
+            enum utterance_phase phase = s->utterances[i]->phase;
+            counts.listening += phase == PHASE_LISTEN;
+            counts.encoding += phase == PHASE_ENCODE;
+            counts.decoding += phase == PHASE_DETECT || phase == PHASE_DECODE;
+        }
+    return counts;
 }
 
 void target_drain(struct target *target, uint32_t grace_ms)

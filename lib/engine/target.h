@@ -83,6 +83,15 @@ bool target_session_busy(const struct target_session *session);
  * once, UINT64_MAX when only a frame can bring new work. */
 uint64_t target_tick(struct target *target);
 
+/* What was done since target_new, and how many open utterances are in which stage. For metrics. */
+struct target_counts {
+    uint64_t encode_us, forward_us;         /* time of the model */
+    uint64_t passes, rows;
+    uint64_t samples;                       /* of audio, each once per session that sent it */
+    uint32_t listening, encoding, decoding; /* encoding: or waiting for the encoder */
+};
+struct target_counts target_counts(const struct target *target);
+
 /* Tells all clients that this target ends in grace_ms: no new utterances, open ones go on. */
 void target_drain(struct target *target, uint32_t grace_ms);
 

@@ -135,6 +135,7 @@ struct target {
     uint64_t worked_us;                     /* when there was real work the last time */
     struct target_session **ready;          /* [sessions_max]: those with a window to decode */
     bool draining;
+    struct target_counts counts;            /* stages: only in what target_counts returns */
 };
 
 /* ---- target_utterance.c ---- */

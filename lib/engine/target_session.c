@@ -284,8 +284,10 @@ static enum status receive_audio(struct target_session *session, const struct wi
     if (rc != STATUS_OK)
         return rc;
     uint64_t ahead = u->start > u->audio.first ? u->start - u->audio.first : 0;
+    uint64_t held = u->audio.end;
     rc = audio_buffer_append(&u->audio, audio->first_sample, pcm, n, ahead + TARGET_AHEAD_SAMPLES,
                              err);
+    session->target->counts.samples += u->audio.end - held;
     if (rc == STATUS_OK)
         utterance_listen(session, u);
     return rc;

@@ -22,7 +22,7 @@ const struct metric_def metrics_target[TARGET_METRICS_N] = {
         .help = "Sessions accepted, resumed ones too.", .kind = METRIC_COUNTER},
     [TARGET_METRIC_RESUMED] = {
         .name = "specasr_target_sessions_resumed_total",
-        .help = "Sessions accepted with an epoch above 1.", .kind = METRIC_COUNTER},
+        .help = "Sessions accepted of clients that came back.", .kind = METRIC_COUNTER},
     [TARGET_METRIC_REFUSED_FULL] = {
         .name = "specasr_target_sessions_refused_total", .help = "Sessions refused.",
         .kind = METRIC_COUNTER, .labels = {{"reason", "full"}}},
@@ -65,21 +65,14 @@ const struct metric_def metrics_target[TARGET_METRICS_N] = {
         .name = "specasr_target_pass_seconds", .help = "Time of one pass.",
         .kind = METRIC_HISTOGRAM, .decimals = 6, .buckets = pass_us,
         .n_buckets = ARRAY_LEN(pass_us)},
-    [TARGET_METRIC_ROWS_PLAIN] = {
-        .name = "specasr_target_rows_total", .help = "Rows evaluated.", .kind = METRIC_COUNTER,
-        .labels = {{"kind", "plain"}}},
-    [TARGET_METRIC_ROWS_DRAFT] = {
-        .name = "specasr_target_rows_total", .help = "Rows evaluated.", .kind = METRIC_COUNTER,
-        .labels = {{"kind", "draft"}}},
-    [TARGET_METRIC_ROWS_PREFILL] = {
-        .name = "specasr_target_rows_total", .help = "Rows evaluated.", .kind = METRIC_COUNTER,
-        .labels = {{"kind", "prefill"}}},
+    [TARGET_METRIC_ROWS] = {
+        .name = "specasr_target_rows_total", .help = "Rows evaluated.", .kind = METRIC_COUNTER},
     [TARGET_METRIC_COMMITTED] = {
         .name = "specasr_target_tokens_committed_total", .help = "Tokens in WindowFinals.",
         .kind = METRIC_COUNTER},
     [TARGET_METRIC_ACCEPTED] = {
         .name = "specasr_target_tokens_accepted_total",
-        .help = "Committed tokens that a draft or guess proposed.", .kind = METRIC_COUNTER},
+        .help = "Decided tokens beyond one a pass.", .kind = METRIC_COUNTER},
     [TARGET_METRIC_WINDOWS_COMMIT] = {
         .name = "specasr_target_windows_total", .help = "Verdicts on windows.",
         .kind = METRIC_COUNTER, .labels = {{"outcome", "commit"}}},

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../../coordinator/issue.c"
 #include "../../coordinator/serve.c"
 #include "cluster/call.h"
 #include "rpc/rpc_local.h"

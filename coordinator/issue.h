@@ -1,0 +1,44 @@
+/* issue.h: whom the coordinator places, and the tickets that it signs for them.
+ *
+ * With API keys a client shows one (call metadata, cluster/call.h). With a ticket key the answer to
+ * Place carries a ticket for the targets in it, valid for an hour, in the name of the API key.
+ * Any thread.
+ */
+#ifndef COORDINATOR_ISSUE_H
+#define COORDINATOR_ISSUE_H
+
+#include "base/status.h"
+#include "wire/coordinator_frames.h"
+
+enum { ISSUE_LIFETIME_S = 3600 };
+
+struct issuer;
+
+/* Files; NULL: no tickets, no keys asked for. Both borrowed. */
+struct issuer_options {
+    const char *ticket_key, *api_keys;
+};
+
+MUST_CHECK enum status issuer_new(const struct issuer_options *options, struct issuer **out,
+                                  struct error *err);
+void issuer_free(struct issuer **issuer);   /* accepts NULL */
+
+/* Reads the files again; one with a fault leaves what it said before. */
+MUST_CHECK enum status issuer_reload(struct issuer *issuer, struct error *err);
+
+/* May this client have a place? `key`: as it was sent, NULL: none; *client gets its name ("": no
+ * keys are asked for). STATUS_DENIED. */
+enum { ISSUE_NAME_MAX = 64 };
+MUST_CHECK enum status issuer_admit(struct issuer *issuer, const char *key,
+                                    char client[ISSUE_NAME_MAX + 1], struct error *err);
+
+/* Signs a ticket for the targets of the answer and puts it in; true: there is one now. */
+MUST_CHECK enum status issuer_sign(struct issuer *issuer, const char *client,
+                                   const uint8_t session[16], struct wire_placed *answer,
+                                   bool *issued, struct error *err);
+
+/* A folder with ticket-signer.keys (for coordinators) and ticket-public.keys (for targets). What
+ * exists is never overwritten: STATUS_INVALID. */
+MUST_CHECK enum status issue_make_keys(const char *folder, struct error *err);
+
+#endif

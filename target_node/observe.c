@@ -1,0 +1,151 @@
+#include "observe.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "config/version.h"
+#include "http/probes.h"
+
+enum observe_state { STATE_LOADING, STATE_SERVING, STATE_DRAINING };
+
+struct observe {
+    struct metrics *metrics;
+    struct probes *probes;                  /* NULL: not asked for */
+    pthread_mutex_t lock;                   /* of all below */
+    enum observe_state state;
+    struct registration *registration;      /* NULL: none (any more) */
+    struct gate *gate;                      /* NULL: not yet */
+    char model[64], fingerprint[20];
+};
+
+/* ---- the thread of the probes ---- */
+
+static void refresh(void *context)
+{
+    struct observe *observe = context;
+    struct registration_state heard = {0};
+    pthread_mutex_lock(&observe->lock);
+    if (observe->registration)
+        heard = registration_state(observe->registration);
+    metrics_set(observe->metrics, TARGET_METRIC_READY, observe->state == STATE_SERVING);
+    metrics_set(observe->metrics, TARGET_METRIC_DRAINING, observe->state == STATE_DRAINING);
+    pthread_mutex_unlock(&observe->lock);
+    metrics_set(observe->metrics, TARGET_METRIC_COORDINATOR_UP, heard.up);
+    metrics_set(observe->metrics, TARGET_METRIC_POLICY_AGE, (int64_t)heard.age_us);
+}
+
+static bool ready(void *context, char reason[PROBES_REASON_MAX])
+{
+    struct observe *observe = context;
+    pthread_mutex_lock(&observe->lock);
+    enum observe_state state = observe->state;
+    pthread_mutex_unlock(&observe->lock);
+    if (state != STATE_SERVING)
+        snprintf(reason, PROBES_REASON_MAX, "%s",
+                 state == STATE_LOADING ? "the model is being loaded" : "shutting down");
+    return state == STATE_SERVING;
+}
+
+static void write_info(FILE *out, const char *name, const char *help,
+                       const struct metric_label labels[2])
+{
+    const struct metric_sample sample = {.name = name, .labels = labels, .n_labels = 2,
+                                         .value = 1};
+    metrics_text_family(out, name, help, METRIC_GAUGE);
+    metrics_text_sample(out, &sample);
+}
+
+static void collect(void *context, FILE *out)
+{
+    struct observe *observe = context;
+    const struct metric_label build[2] = {{"program", "target_node"},
+                                          {"version", SPECASR_VERSION}};
+    write_info(out, "specasr_build_info", "The program.", build);
+    pthread_mutex_lock(&observe->lock);
+    const struct metric_label model[2] = {{"model", observe->model},
+                                          {"fingerprint", observe->fingerprint}};
+    if (observe->model[0])
+        write_info(out, "specasr_target_info", "The model that is served.", model);
+    if (observe->gate)
+        gate_collect(observe->gate, out);
+    pthread_mutex_unlock(&observe->lock);
+}
+
+/* ---- life ---- */
+
+static enum status start_probes(struct observe *observe, const char *listen, struct error *err)
+{
+    struct probes_options options = {.listen = listen, .metrics = observe->metrics,
+                                     .refresh = refresh, .ready = ready, .context = observe};
+    enum status rc = probes_start(&options, &observe->probes, err);
+    if (rc == STATUS_OK)
+        log_line(LOG_INFO, "metrics on port %u (--metrics %s)", probes_port(observe->probes),
+                 listen);
+    return rc;
+}
+
+enum status observe_start(const char *listen, struct registration *registration,
+                          struct observe **out, struct error *err)
+{
+    struct observe *observe = calloc(1, sizeof(*observe));
+    *out = NULL;
+    if (!observe)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for metrics");
+    pthread_mutex_init(&observe->lock, NULL);
+    observe->registration = registration;
+    enum status rc = metrics_new(metrics_target, TARGET_METRICS_N, &observe->metrics, err);
+    if (rc == STATUS_OK)
+        rc = metrics_collect(observe->metrics, collect, observe, err);
+    if (rc == STATUS_OK)
+        rc = metrics_collect(observe->metrics, metrics_process, NULL, err);
+    if (rc == STATUS_OK && listen)
+        rc = start_probes(observe, listen, err);
+    if (rc != STATUS_OK)
+        observe_stop(&observe);
+    *out = observe;
+    return rc;
+}
+
+struct metrics *observe_metrics(struct observe *observe)
+{
+    return observe ? observe->metrics : NULL;
+}
+
+void observe_gate(struct observe *observe, struct gate *gate)
+{
+    pthread_mutex_lock(&observe->lock);
+    observe->gate = gate;
+    pthread_mutex_unlock(&observe->lock);
+}
+
+void observe_serving(struct observe *observe, const char *model, uint64_t fingerprint)
+{
+    pthread_mutex_lock(&observe->lock);
+    observe->state = STATE_SERVING;
+    snprintf(observe->model, sizeof(observe->model), "%s", model);
+    snprintf(observe->fingerprint, sizeof(observe->fingerprint), "%016" PRIx64, fingerprint);
+    pthread_mutex_unlock(&observe->lock);
+}
+
+void observe_draining(struct observe *observe)
+{
+    if (!observe)
+        return;
+    pthread_mutex_lock(&observe->lock);
+    observe->state = STATE_DRAINING;
+    observe->registration = NULL;
+    pthread_mutex_unlock(&observe->lock);
+}
+
+void observe_stop(struct observe **observe)
+{
+    if (!*observe)
+        return;
+    probes_stop(&(*observe)->probes);
+    metrics_free(&(*observe)->metrics);
+    pthread_mutex_destroy(&(*observe)->lock);
+    free(*observe);
+    *observe = NULL;
+}

@@ -1,0 +1,32 @@
+/* observe.h: what a target shows of itself: metrics, health, readiness (--metrics). */
+#ifndef TARGET_NODE_OBSERVE_H
+#define TARGET_NODE_OBSERVE_H
+
+#include <stdint.h>
+
+#include "base/status.h"
+#include "gate.h"
+#include "metrics/tables.h"
+#include "register.h"
+
+struct observe;
+
+/* Counts from now on; serves when `listen` is not NULL: not ready, the model is being loaded.
+ * `registration` may be NULL; borrowed until observe_draining. */
+MUST_CHECK enum status observe_start(const char *listen, struct registration *registration,
+                                     struct observe **out, struct error *err);
+
+/* NULL: NULL. */
+struct metrics *observe_metrics(struct observe *observe);
+
+/* Shows the use of its keys too. Borrowed until observe_stop. */
+void observe_gate(struct observe *observe, struct gate *gate);
+
+/* Ready, with this model; not ready any more. observe_draining accepts NULL. */
+void observe_serving(struct observe *observe, const char *model, uint64_t fingerprint);
+void observe_draining(struct observe *observe);
+
+/* Accepts NULL. */
+void observe_stop(struct observe **observe);
+
+#endif

@@ -1,0 +1,152 @@
+#!/bin/bash
+# operations.sh BIN: what operators see and do: metrics, probes, session dumps, tickets and keys.
+. "${0%/*}/lib.sh"
+cd "$work" || exit 2
+export XDG_CACHE_HOME=$work/cache # what clients remember of the cluster; the models are linked
+mkdir -p "$XDG_CACHE_HOME/specasr"
+ln -s "$cache"/*.gguf "$XDG_CACHE_HOME/specasr/"
+
+port_in() { sed -n 's/.*metrics on port \([0-9]*\).*/\1/p' "$1" | head -n 1; }
+# Sets code and answer.
+get() { # PORT PATH
+    code=$(curl -s -o answer -w '%{http_code}' "http://127.0.0.1:$1$2"); answer=$(cat answer)
+}
+# A series' value: NAME or NAME{labels}
+series() { awk -v name="$1" '$1 == name {print $2}' answer; }
+expect() { # CASE ACTUAL EXPECTED
+    verdict "$1" "$([ "$2" = "$3" ] || echo "'$2' instead of '$3'")"
+}
+is_above() { # CASE ACTUAL LIMIT
+    verdict "$1" "$(awk -v a="$2" -v b="$3" 'BEGIN {exit !(a != "" && a + 0 > b)}' || echo "'$2' is not above $3")"
+}
+shows_up() { get "$target_metrics" /metrics && [ "$(series specasr_target_coordinator_up)" = 1 ]; }
+
+# ---- a coordinator and a target that show themselves ----
+
+"$bin/coordinator" --no-config --heartbeat 200ms --listen 127.0.0.1:0 --metrics 127.0.0.1:0 2>coordinator.log & coordinator_pid=$!
+wait_for 20 listens_or_ended coordinator.log "$coordinator_pid" || exit 2
+coordinator=$(address_in coordinator.log)
+coordinator_metrics=$(port_in coordinator.log)
+start_target target --model tiny.en --metrics :0 --coordinator "$coordinator" || exit 2
+target_metrics=$(port_in target.log)
+
+get "$target_metrics" /healthz; expect "target: healthy" "$code $answer" "200 ok"
+get "$target_metrics" /readyz; expect "target: ready" "$code $answer" "200 ready"
+get "$target_metrics" /nothing; expect "another path" "$code" 404
+get "$coordinator_metrics" /readyz; expect "coordinator: ready" "$code $answer" "200 ready"
+wait_for 20 shows_up; expect "the target hears its coordinator" "$(series specasr_target_coordinator_up)" 1
+
+client --coordinator "$coordinator" --no-draft "$good_file"
+expect "a client" "$rc" 0
+get "$target_metrics" /metrics
+cp answer target.metrics
+expect "sessions opened" "$(series specasr_target_sessions_opened_total)" 1
+expect "windows committed" "$(series 'specasr_target_windows_total{outcome="commit"}')" 1
+expect "utterances with a final lag" "$(series 'specasr_target_final_lag_seconds_count{mode="alone"}')" 1
+expect "places" "$(series specasr_target_sessions_max)" 64
+is_above "passes" "$(series specasr_target_passes_total)" 3
+is_above "rows" "$(series specasr_target_rows_total)" 3
+is_above "tokens committed" "$(series specasr_target_tokens_committed_total)" 3
+is_above "audio received" "$(series specasr_target_audio_seconds_total)" 1
+is_above "time in the encoder" "$(series 'specasr_target_busy_seconds_total{work="encode"}')" 0
+is_above "memory" "$(series process_resident_memory_bytes)" 1000000
+verdict "model and version" "$(grep -q '^specasr_target_info{model="whisper-tiny.en",fingerprint="[0-9a-f]\{16\}"} 1' answer &&
+    grep -q '^specasr_build_info{program="target_node",version=' answer || grep _info answer)"
+if command -v promtool >/dev/null; then
+    promtool check metrics <target.metrics >lint 2>&1; rc=$? # 3: a matter of style
+    verdict "promtool reads the target's metrics" "$([ "$rc" = 0 ] || [ "$rc" = 3 ] || head -n 3 lint)"
+fi
+get "$coordinator_metrics" /metrics
+expect "coordinator: targets serving" "$(series 'specasr_coordinator_targets{state="serving"}')" 1
+expect "coordinator: placed" "$(series 'specasr_coordinator_placed_total{outcome="placed"}')" 1
+is_above "coordinator: heartbeats" "$(series 'specasr_coordinator_heartbeats_total{result="known"}')" 0
+
+# ---- the sessions of a target on demand ----
+
+mkfifo live
+"$bin/draft_node" --no-config --target "$address" --no-draft - <live >out 2>err & client_pid=$!
+exec 7>live
+has_session() { get "$target_metrics" /metrics; [ "$(series specasr_target_sessions)" = 1 ]; }
+wait_for 20 has_session
+kill -USR1 "$target_pid"
+verdict "a dump of the sessions" "$(wait_for 20 grep -qE 'session [0-9a-f]{32}: .*, (no Open yet|idle|working), [0-9.]+ s, epoch [0-9]+, 0 windows' target.log ||
+    grep session target.log)"
+exec 7>&-
+wait "$client_pid"
+
+# ---- the health service of gRPC ----
+
+expect "health of a target" "$("$helpers/health" "$address" "")" SERVING
+expect "health of its service" "$("$helpers/health" "$address" specasr.v1.Verify)" SERVING
+expect "health of the coordinator" "$("$helpers/health" "$coordinator" specasr.v1.Coordinator)" SERVING
+verdict "health of what is not there" "$("$helpers/health" "$address" other | grep -q 'only the health of' || echo "not refused")"
+
+# ---- the end ----
+
+get "$target_metrics" /readyz; expect "still ready after a dump" "$code" 200
+"$bin/target_node" --no-config --model tiny.en --listen 127.0.0.1:0 --metrics "127.0.0.1:$target_metrics" >out 2>err; rc=$?
+verdict "the port of the metrics in use" "$(why_not_refused 1 '^target_node: error: --metrics: .*in use')"
+kill "$target_pid"; wait "$target_pid"; expect "the target ends" $? 0
+kill "$coordinator_pid"; wait "$coordinator_pid"; expect "the coordinator ends" $? 0
+
+# ---- nobody unnamed beyond this machine ----
+
+"$bin/target_node" --no-config --model tiny.en --listen 0.0.0.0:0 >out 2>err; rc=$?
+verdict "a target for everyone" "$(why_not_refused 2 '^target_node: --listen is not loopback.*--allow-anonymous')"
+"$bin/coordinator" --no-config --listen 0.0.0.0:0 --ticket-key x >out 2>err; rc=$?
+verdict "a coordinator for everyone" "$(why_not_refused 2 '^coordinator: --listen is not loopback.*--allow-anonymous')"
+start_target anyone --model tiny.en --listen 0.0.0.0:0 --allow-anonymous && ok "allowed" || fail "allowed" "no start"
+kill "$target_pid"; wait "$target_pid"
+
+# ---- tickets and API keys ----
+
+"$bin/coordinator" make-keys keys >out 2>err; expect "make-keys" $? 0
+expect "who may read the secret key" "$(stat -c %a keys/ticket-signer.keys)" 600
+"$bin/coordinator" make-keys keys >out 2>err; rc=$?
+verdict "keys are not overwritten" "$(why_not_refused 1 'ticket-signer.keys exists')"
+umask 077
+key=sak_$(openssl rand -hex 32); printf '%s\n' "$key" >team.key; echo sak_wrong >wrong.key
+entry="team $(printf %s "$key" | b2sum -l 256 | cut -d' ' -f1)"
+echo "$entry 1 -" >api.keys
+"$bin/coordinator" --no-config --heartbeat 200ms --listen 127.0.0.1:0 --metrics :0 --ticket-key keys/ticket-signer.keys \
+    --api-keys api.keys 2>signing.log & coordinator_pid=$!
+wait_for 20 listens_or_ended signing.log "$coordinator_pid"
+coordinator=$(address_in signing.log); coordinator_metrics=$(port_in signing.log)
+start_target guarded --model tiny.en --metrics :0 --coordinator "$coordinator" --ticket-key keys/ticket-public.keys \
+    --api-keys api.keys || exit 2
+target_metrics=$(port_in guarded.log)
+wait_for 20 shows_up
+client_refused "no ticket" 1 'asks for a ticket: get one with --coordinator' --target "$address" --no-draft "$good_file"
+client_refused "no API key" 1 'this coordinator asks for an API key: give --api-key-file' --coordinator "$coordinator" --no-draft "$good_file"
+client_refused "a wrong API key" 1 'API key is not known here' --coordinator "$coordinator" --api-key-file wrong.key --no-draft "$good_file"
+client --coordinator "$coordinator" --api-key-file team.key --no-draft "$good_file"
+expect "a key and its ticket" "$rc" 0
+get "$target_metrics" /metrics
+expect "refused for want of a ticket" "$(series 'specasr_target_sessions_refused_total{reason="ticket"}')" 1
+is_above "audio of the key" "$(series 'specasr_key_audio_seconds_total{key="team"}')" 1
+get "$coordinator_metrics" /metrics
+expect "tickets signed" "$(series specasr_coordinator_tickets_total)" 1
+expect "places refused" "$(series 'specasr_coordinator_placed_total{outcome="refused"}')" 2
+
+read_again() { [ "$(grep -c 'keys were read again' "$1")" = "$2" ]; }
+echo "$entry - 1" >api.keys # a second of audio a day: used up
+kill -HUP "$target_pid"
+wait_for 20 read_again guarded.log 1 && ok "the target reads keys again" || fail "the target reads keys again" "$(tail -n 3 guarded.log)"
+client --coordinator "$coordinator" --api-key-file team.key --no-draft --deadline 1500ms "$good_file"
+verdict "the day's audio is used up" "$([ "$rc" = 3 ] && grep -q 'audio' err || echo "exit code $rc: $(cat err)")"
+echo "other ${entry#team } - -" >api.keys; echo "# nobody" >>api.keys
+kill -HUP "$coordinator_pid" "$target_pid"
+wait_for 20 read_again signing.log 1 && wait_for 20 read_again guarded.log 2
+client --coordinator "$coordinator" --api-key-file team.key --no-draft "$good_file"
+expect "the key under another name" "$rc" 0
+echo "broken" >api.keys
+kill -HUP "$coordinator_pid"
+wait_for 20 grep -q 'going on with the keys from before' signing.log && ok "a broken file" || fail "a broken file" "$(tail -n 3 signing.log)"
+client --coordinator "$coordinator" --api-key-file team.key --no-draft "$good_file"
+expect "the keys from before" "$rc" 0
+mkdir second; "$bin/coordinator" make-keys second/keys; cp second/keys/ticket-public.keys keys/ticket-public.keys
+kill -HUP "$target_pid"; wait_for 20 grep -q 'api.keys.*going on with' guarded.log
+client --coordinator "$coordinator" --api-key-file team.key --no-draft "$good_file"
+verdict "a key that was taken away" "$([ "$rc" = 1 ] && grep -q ticket err || echo "exit code $rc: $(cat err)")"
+verdict "keys are in no log" "$(grep -l "$key" ./*.log err out)"
+e2e_finish
