@@ -1,0 +1,114 @@
+/* Whom a coordinator places, and tickets that a target's keys confirm. */
+#include "../support/support.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "../../coordinator/issue.c"
+
+static const char api_key[] = "sak_0123456789";
+/* printf %s sak_0123456789 | b2sum -l 256 */
+#define API_HASH "32ae5d3ebdb2cdb98a48b115a9355cb753d8866b08d350d1603e6aa9ecda7ba1"
+
+struct fixture {
+    char *folder, signer[256], public[256], api[256];
+    struct issuer *issuer;
+};
+
+static void start(struct fixture *f, bool with_keys)
+{
+    struct error err;
+    f->folder = support_temp_new();
+    snprintf(f->signer, sizeof(f->signer), "%s/ticket-signer.keys", f->folder);
+    snprintf(f->public, sizeof(f->public), "%s/ticket-public.keys", f->folder);
+    snprintf(f->api, sizeof(f->api), "%s/api.keys", f->folder);
+    assert_ok(issue_make_keys(f->folder, &err), &err);
+    FILE *file = fopen(f->api, "w");
+    assert_non_null(file);
+    fputs("team " API_HASH " - -\n", file);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(f->api, 0600), 0);
+    struct issuer_options options = {.ticket_key = f->signer,
+                                     .api_keys = with_keys ? f->api : NULL};
+    assert_ok(issuer_new(&options, &f->issuer, &err), &err);
+}
+
+static void stop(struct fixture *f)
+{
+    issuer_free(&f->issuer);
+    support_temp_free(f->folder);
+}
+
+static void a_key_names_the_client(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct error err;
+    char client[ISSUE_NAME_MAX + 1];
+    start(&f, true);
+    assert_ok(issuer_admit(f.issuer, api_key, client, &err), &err);
+    assert_string_equal(client, "team");
+    assert_int_equal(issuer_admit(f.issuer, "sak_012345678", client, &err), STATUS_DENIED);
+    assert_int_equal(issuer_admit(f.issuer, NULL, client, &err), STATUS_DENIED);
+    assert_non_null(strstr(err.text, "--api-key-file"));
+    stop(&f);
+    start(&f, false);
+    assert_ok(issuer_admit(f.issuer, NULL, client, &err), &err);
+    assert_string_equal(client, "");
+    stop(&f);
+}
+
+static void a_ticket_is_for_the_targets_of_the_answer(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct error err;
+    struct ticket_keys keys;
+    struct ticket ticket;
+    const uint8_t session[16] = {1, 2, 3};
+    struct wire_placed answer = {.n_targets = 2};
+    bool issued;
+    start(&f, true);
+    snprintf(answer.targets[0].address, sizeof(answer.targets[0].address), "one:7600");
+    snprintf(answer.targets[1].address, sizeof(answer.targets[1].address), "[::1]:7600");
+    assert_ok(issuer_sign(f.issuer, "team", session, &answer, &issued, &err), &err);
+    assert_true(issued);
+    assert_ok(ticket_keys_load(f.public, NULL, &keys, &err), &err);
+    struct ticket_check check = {.target = "::1:7600", .now_s = wall_clock_s() + 3500};
+    assert_ok(ticket_verify(&keys, answer.ticket, answer.n_ticket, &check, &ticket, &err), &err);
+    assert_string_equal(ticket.client, "team");
+    assert_memory_equal(ticket.session, session, sizeof(session));
+    check.now_s += 200;
+    assert_int_equal(ticket_verify(&keys, answer.ticket, answer.n_ticket, &check, &ticket, &err),
+                     STATUS_DENIED);
+    stop(&f);
+}
+
+static void no_target_no_ticket_and_a_long_name_is_said(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct error err;
+    const uint8_t session[16] = {0};
+    struct wire_placed answer = {.retry_ms = 100};
+    bool issued;
+    start(&f, false);
+    assert_ok(issuer_sign(f.issuer, "", session, &answer, &issued, &err), &err);
+    assert_false(issued);
+    answer = (struct wire_placed){.n_targets = 1};
+    memset(answer.targets[0].address, 'a', 80);
+    assert_int_equal(issuer_sign(f.issuer, "", session, &answer, &issued, &err), STATUS_INVALID);
+    assert_false(issued);
+    assert_int_equal(answer.n_ticket, 0);
+    stop(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_key_names_the_client),
+        cmocka_unit_test(a_ticket_is_for_the_targets_of_the_answer),
+        cmocka_unit_test(no_target_no_ticket_and_a_long_name_is_said),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
