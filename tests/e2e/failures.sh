@@ -23,7 +23,7 @@ first_pid=$target_pid; first=$address
 port=${first##*:}
 "$bin/target_node" --no-config --model tiny.en --listen "127.0.0.1:$port" >out 2>err; rc=$?
 verdict "port in use" "$(why_not_refused 1 "^target_node: error: .*127.0.0.1:$port is in use.*choose another port")"
-"$bin/target_node" --no-config --model tiny.en --listen 192.0.2.1:7600 >out 2>err; rc=$?
+"$bin/target_node" --no-config --model tiny.en --listen 192.0.2.1:7600 --allow-anonymous >out 2>err; rc=$?
 verdict "an address of another machine" "$(why_not_refused 1 '192.0.2.1:7600 is no address of this machine')"
 still_serves "after a second target on its port"
 
