@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "auth/auth_int.h"
+#include "base/name.h"
 
 enum { HASH_BYTES = 32, DAY_S = 86400 };
 
@@ -87,7 +88,7 @@ static const char *read_rule(const struct auth_lines *line, struct rule *rule)
     if (line->n_fields != 4)
         return "expected NAME HASH SESSIONS AUDIO_SECONDS_A_DAY";
     size_t n = strlen(line->fields[0]);
-    if (!auth_name_valid(line->fields[0], n, API_NAME_MAX))
+    if (!name_valid(line->fields[0], n, API_NAME_MAX))
         return "a name has 1 to 64 letters, digits, - _ . :";
     memcpy(rule->name, line->fields[0], n);
     if (!auth_hex(line->fields[1], rule->hash, HASH_BYTES))

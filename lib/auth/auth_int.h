@@ -16,9 +16,6 @@ enum {
 /* Starts libsodium, once; any thread. STATUS_INTERNAL. */
 MUST_CHECK enum status auth_ready(struct error *err);
 
-/* 1..max bytes of letters, digits and - _ . : so a name needs no quoting anywhere. */
-bool auth_name_valid(const char *name, size_t n, size_t max);
-
 /* Lines of fields between blanks; empty lines and those that begin with # are skipped. */
 struct auth_lines {
     const char *at, *end;

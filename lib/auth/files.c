@@ -14,17 +14,6 @@ enum status auth_ready(struct error *err)
     return STATUS_OK;
 }
 
-bool auth_name_valid(const char *name, size_t n, size_t max)
-{
-    if (n < 1 || n > max)
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if (!((name[i] >= 'a' && name[i] <= 'z') || (name[i] >= 'A' && name[i] <= 'Z') ||
-              (name[i] >= '0' && name[i] <= '9') || (name[i] && strchr("-_.:", name[i]))))
-            return false;
-    return true;
-}
-
 /* Splits lines->text in place; false: too many fields or a character that is no text. */
 static bool split_fields(struct auth_lines *lines)
 {

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "auth/auth_int.h"
+#include "base/little_endian.h"
+#include "base/name.h"
 
 /* Far beyond any date, and sums cannot overflow. */
 #define TIME_MAX_S (INT64_C(1) << 40)
@@ -11,7 +13,7 @@
 static bool bounded_name(const char name[TICKET_NAME_MAX + 1], bool may_be_empty)
 {
     size_t n = strnlen(name, TICKET_NAME_MAX + 1);
-    return (n == 0 && may_be_empty) || auth_name_valid(name, n, TICKET_NAME_MAX);
+    return (n == 0 && may_be_empty) || name_valid(name, n, TICKET_NAME_MAX);
 }
 
 enum status ticket_valid(const struct ticket *ticket, struct error *err)
@@ -32,21 +34,6 @@ enum status ticket_valid(const struct ticket *ticket, struct error *err)
         if (!bounded_name(ticket->targets[i], false))
             return error_set(err, STATUS_INVALID, "ticket: a target's name is not allowed");
     return STATUS_OK;
-}
-
-static uint8_t *put_u64(uint8_t *at, uint64_t value)
-{
-    for (int i = 0; i < 8; i++)
-        at[i] = (uint8_t)(value >> (8 * i));
-    return at + 8;
-}
-
-static uint64_t get_u64(const uint8_t *at)
-{
-    uint64_t value = 0;
-    for (int i = 7; i >= 0; i--)
-        value = value << 8 | at[i];
-    return value;
 }
 
 static uint8_t *put_name(uint8_t *at, const char *name)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/name.h"
 #include "bus/bus_int.h"
 
 /* A sender that was silent for so many times age_max_us is as good as new: one whose incarnation
@@ -59,7 +60,7 @@ enum status bus_publisher_new(struct bus *bus, const struct bus_publisher_option
                               struct bus_publisher **out, struct error *err)
 {
     *out = NULL;
-    if (!bus_name_valid(options->name, strlen(options->name)))
+    if (!name_valid(options->name, strlen(options->name), BUS_NAME_MAX))
         return error_set(err, STATUS_INVALID, "bus: a sender's name has 1 to %d letters, digits, "
                          "- _ . :", BUS_NAME_MAX);
     struct bus_publisher *publisher = calloc(1, sizeof(*publisher));

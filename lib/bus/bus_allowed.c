@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/name.h"
 #include "bus/bus_int.h"
 
 struct bus_allowed {
@@ -44,7 +45,7 @@ enum status bus_allowed_add(struct bus_allowed *allowed, const char *key, const 
 {
     size_t n = strlen(name);
     enum status status = STATUS_OK;
-    if (strlen(key) != BUS_KEY_TEXT - 1 || !bus_name_valid(name, n))
+    if (strlen(key) != BUS_KEY_TEXT - 1 || !name_valid(name, n, BUS_NAME_MAX))
         return error_set(err, STATUS_INVALID, "bus: a public key has 40 characters, a name 1 to %d "
                          "letters, digits, - _ . :", BUS_NAME_MAX);
     pthread_mutex_lock(&allowed->lock);

@@ -24,7 +24,6 @@ struct bus_frame {
 size_t bus_frame_encode(const struct bus_frame *frame, uint8_t bytes[BUS_FRAME_MAX]);
 /* false: this is no frame. */
 bool bus_frame_decode(const uint8_t *bytes, size_t size, struct bus_frame *out);
-bool bus_name_valid(const char *name, size_t n);
 
 /* ---- one sender, as a subscriber knows it: pure ---- */
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/name.h"
 #include "bus/bus_int.h"
 
 enum { CONNECTIONS_MAX = 64, CUTS_MAX = 16 };
@@ -221,7 +222,7 @@ static void socket_close(struct bus_socket *socket)
 static enum status allow(struct bus *bus, const char *key, const char *name, struct error *err)
 {
     (void)bus, (void)key;
-    if (!bus_name_valid(name, strlen(name)))
+    if (!name_valid(name, strlen(name), BUS_NAME_MAX))
         return error_set(err, STATUS_INVALID, "bus: a name has 1 to %d letters, digits, - _ . :",
                          BUS_NAME_MAX);
     return STATUS_OK;
