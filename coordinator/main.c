@@ -290,18 +290,12 @@ static int exit_code_of(enum status rc)
     return unreachable ? EXIT_CODE_UNREACHABLE : EXIT_CODE_FAILED;
 }
 
-static bool is_loopback(const char *host)
-{
-    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 ||
-           strcmp(host, "localhost") == 0;
-}
-
 /* NULL: nothing is wrong with the options together. */
 static const char *problem_in(const struct values *values, bool serves)
 {
     if (!values->tls_certificate != !values->tls_key)
         return "--tls-certificate and --tls-key go together";
-    if (!serves || is_loopback(values->listen.host) || values->api_keys ||
+    if (!serves || option_host_is_loopback(values->listen.host) || values->api_keys ||
         values->tls_client_ca || values->allow_anonymous)
         return NULL;
     return "--listen is not loopback, and everyone who reaches it would be placed: ask for API "

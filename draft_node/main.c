@@ -337,8 +337,7 @@ static bool is_loopback(const struct values *values)
 {
     const char *host = values->coordinator.n ? values->coordinator.item[0].host
                                              : values->target.item[0].host;
-    return strncmp(host, "127.", 4) == 0 || strcmp(host, "localhost") == 0 ||
-           strcmp(host, "::1") == 0;
+    return option_host_is_loopback(host);
 }
 
 /* Two models that spin on the same processors only take them from each other. */

@@ -296,12 +296,6 @@ static enum status run(const struct values *values, const sigset_t *signals, str
     return rc;
 }
 
-static bool is_loopback(const char *host)
-{
-    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 ||
-           strcmp(host, "localhost") == 0;
-}
-
 /* NULL: nothing is wrong with the options together. */
 static const char *problem_in(const struct values *values)
 {
@@ -309,8 +303,8 @@ static const char *problem_in(const struct values *values)
         return "--tls-certificate and --tls-key go together";
     if (values->api_keys && !values->ticket_key)
         return "--api-keys needs --ticket-key: the name of the key is in the ticket";
-    if (is_loopback(values->listen.host) || values->ticket_key || values->tls_client_ca ||
-        values->allow_anonymous)
+    if (option_host_is_loopback(values->listen.host) || values->ticket_key ||
+        values->tls_client_ca || values->allow_anonymous)
         return NULL;
     return "--listen is not loopback, and everyone who reaches it could use this target: ask for "
            "tickets (--ticket-key) or client certificates (--tls-client-ca), or allow it with "

@@ -127,6 +127,9 @@ int options_usage_error(const struct option_program *program, const char *fmt, .
 MUST_CHECK enum status option_address_parse(const char *text, struct option_address *out,
                                             struct error *err);
 
+/* Does the host name this machine only: 127.x, ::1 or localhost? */
+bool option_host_is_loopback(const char *host);
+
 /* The text form, with brackets for IPv6; n at least OPTION_HOST_MAX + 9. */
 void option_address_format(const struct option_address *address, char *text, size_t n);
 

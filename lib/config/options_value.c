@@ -261,6 +261,12 @@ enum status option_address_parse(const char *text, struct option_address *out, s
     return STATUS_OK;
 }
 
+bool option_host_is_loopback(const char *host)
+{
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 ||
+           strcmp(host, "localhost") == 0;
+}
+
 void option_address_format(const struct option_address *address, char *text, size_t n)
 {
     bool v6 = strchr(address->host, ':') != NULL;
