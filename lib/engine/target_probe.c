@@ -7,10 +7,17 @@
  */
 #include "engine/target_int.h"
 
-/* The first only warms up; three of each, at three times: one is likely to be undisturbed. */
-static const uint32_t probe_rows[] = {1,  1,  2,  4,  6,  8,  12, 16, 24, 32, 48, 64,
-                                      64, 48, 32, 24, 16, 12, 8,  6,  4,  2,  1,
-                                      1,  2,  4,  6,  8,  12, 16, 24, 32, 48, 64};
+/* The first pass only warms up; then all of them up, down and up again: of each the one of three
+ * times is likely to be undisturbed. */
+enum { SWEEPS = 3, STEPS = 1 + SWEEPS * SPEC_COST_KNOTS };
+
+static uint32_t rows_of(uint32_t step)
+{
+    if (step == 0)
+        return spec_cost_rows[0];
+    uint32_t sweep = (step - 1) / SPEC_COST_KNOTS, k = (step - 1) % SPEC_COST_KNOTS;
+    return spec_cost_rows[sweep % 2 ? SPEC_COST_KNOTS - 1 - k : k];
+}
 
 static enum status probe_open(struct target *target, struct error *err)
 {
@@ -28,7 +35,7 @@ static enum status probe_pass(struct target *target, struct error *err)
     struct engine *engine = target->engine;
     struct rules rules = rules_default(engine->description, engine->masks);
     struct pass *pass = &target->pass;
-    uint32_t n = probe_rows[target->probe.step++];
+    uint32_t n = rows_of(target->probe.step++);
     for (uint32_t i = 0; i < n; i++)
         pass->row[i] = (struct backend_row){.sequence = target->probe.sequence,
                                             .token = engine->description->special.start,
@@ -47,7 +54,7 @@ static enum status probe_pass(struct target *target, struct error *err)
 
 bool probe_wanted(const struct target *target)
 {
-    return target->probe.step < ARRAY_LEN(probe_rows);
+    return target->probe.step < STEPS;
 }
 
 void probe_step(struct target *target)
@@ -57,7 +64,7 @@ void probe_step(struct target *target)
     if (rc == STATUS_OK)
         rc = probe_pass(target, &err);
     if (rc != STATUS_OK)
-        target->probe.step = ARRAY_LEN(probe_rows); /* the prior must do */
+        target->probe.step = STEPS; /* the prior must do */
     if (!probe_wanted(target))
         backend_close(&target->probe.sequence);
 }

@@ -301,12 +301,17 @@ void utterance_draft(struct target_session *session, struct utterance *u,
 
 /* ---- passes ---- */
 
+static struct spec_walk walk_draft(const struct utterance *u)
+{
+    return spec_draft_walk(&u->draft, u->attempt.decided, u->attempt.n_decided);
+}
+
 /* Has the text left the draft, or come to an end of it that is not the text's (behind a second
  * choice, say)? A client that hears of this drafts anew; a draft of nothing says that there is no
  * more to come. */
 static bool draft_used_up(const struct utterance *u)
 {
-    struct spec_walk walk = spec_draft_walk(&u->draft, u->attempt.decided, u->attempt.n_decided);
+    struct spec_walk walk = walk_draft(u);
     return u->draft.tree.n > 0 && (!walk.agrees || !spec_draft_goes_on(&u->draft, walk.node));
 }
 
@@ -336,16 +341,11 @@ static bool takes_all(const struct target_session *session)
     return session->ask.verbatim || session->mode == SPEC_MODE_WAIT_DRAFT;
 }
 
-static bool text_follows_draft(const struct utterance *u)
-{
-    return spec_draft_walk(&u->draft, u->attempt.decided, u->attempt.n_decided).agrees;
-}
-
 /* One after the other, a draft that the text has left is none, tried or not. */
 static bool is_fresh(const struct target_session *session, const struct utterance *u)
 {
     bool turns = session->mode == SPEC_MODE_LOCKSTEP || session->mode == SPEC_MODE_TURNS;
-    return u->draft.number > 0 && !u->draft_tried && (!turns || text_follows_draft(u));
+    return u->draft.number > 0 && !u->draft_tried && (!turns || walk_draft(u).agrees);
 }
 
 /* What one more question costs. The shortest waits were for a few tokens, which need their steps
@@ -357,8 +357,15 @@ static float asking_us(const struct target_session *session)
     return fmaxf(way_us, first_token * step_us);
 }
 
-static struct spec_turn decide_turn(struct target_session *session, struct utterance *u,
-                                    uint32_t room)
+/* Nodes that this session may have in a pass, whatever they cost. */
+static uint32_t nodes_max(const struct target_session *session, const struct utterance *u)
+{
+    uint32_t n = MIN(attempt_nodes_max(&u->attempt, BACKEND_ROWS_MAX), depth_nodes_max(session));
+    uint32_t rows = session->ask.rows_max;
+    return rows > 0 ? MIN(n, rows - MIN(attempt_pending(&u->attempt), rows)) : n;
+}
+
+static struct spec_turn decide_turn(struct target_session *session, struct utterance *u)
 {
     struct target *target = session->target;
     struct spec_turn_ask ask = {
@@ -368,7 +375,7 @@ static struct spec_turn decide_turn(struct target_session *session, struct utter
         .cost = &target->cost,
         .balance = &u->balance,
         .n_fixed = MIN(attempt_pending(&u->attempt), (uint32_t)BACKEND_ROWS_MAX),
-        .n_nodes_max = attempt_nodes_max(&u->attempt, room),
+        .n_nodes_max = nodes_max(session, u),
         .row_price = session->ask.row_price,
         .survival_min = takes_all(session) ? 0.0f : survival_min,
         .window_begun = u->attempt.n_decided > 0,
@@ -377,10 +384,6 @@ static struct spec_turn decide_turn(struct target_session *session, struct utter
         .draft_tokens = session->habits.tokens,
         .asking_us = asking_us(session),
     };
-    ask.n_nodes_max = MIN(ask.n_nodes_max, depth_nodes_max(session));
-    if (session->ask.rows_max > 0)
-        ask.n_nodes_max = MIN(ask.n_nodes_max, session->ask.rows_max -
-                                                   MIN(ask.n_fixed, session->ask.rows_max));
     ask.draft_due = depth_nodes_max(session) > 0 && draft_due(session, u, &ask.draft_at_us);
     ask.patience_us = MAX(u->times.encoded_us, u->times.surprised_us) + PATIENCE_US;
     return spec_turn(&ask);
@@ -419,18 +422,17 @@ static void propose_verbatim(const struct target_session *session, struct uttera
 {
     if (u->draft.number == 0 || (session->mode == SPEC_MODE_LOCKSTEP && u->draft_tried))
         return;
-    struct spec_walk walk =
-        spec_draft_walk(&u->draft, u->attempt.decided, u->attempt.n_decided);
+    struct spec_walk walk = walk_draft(u);
     if (!walk.agrees)
         return;
     spec_draft_rest(&u->draft, walk.node, &u->tree);
     spec_calibration_apply(&session->calibration, &u->tree);
 }
 
-static void propose(struct target_session *session, struct utterance *u, uint32_t room)
+static void propose(struct target_session *session, struct utterance *u)
 {
     struct spec_realign how = realign_for(session);
-    uint32_t n_max = attempt_nodes_max(&u->attempt, room);
+    uint32_t n_max = attempt_nodes_max(&u->attempt, BACKEND_ROWS_MAX);
     spec_tree_clear(&u->tree);
     if (session->mode == SPEC_MODE_ALONE)
         return;
@@ -457,14 +459,10 @@ static void offer_nodes(struct target_session *session, struct utterance *u,
     spec_tree_survival(&u->tree, u->survival);
     bool by_cost = session->ask.row_price < 0.0f &&
                    (session->mode == SPEC_MODE_FREE || session->mode == SPEC_MODE_WAIT_DRAFT);
-    uint32_t most = MIN(attempt_nodes_max(&u->attempt, BACKEND_ROWS_MAX),
-                        depth_nodes_max(session));
-    if (session->ask.rows_max > 0)
-        most = MIN(most, session->ask.rows_max - MIN(offer->n_fixed, session->ask.rows_max));
     if (by_cost)
         offer->n_nodes = spec_pick_cap(&session->target->cost, offer->n_fixed, u->balance.us,
                                        takes_all(session) ? 0.0f : survival_min, u->survival,
-                                       MIN(u->tree.n, most));
+                                       MIN(u->tree.n, nodes_max(session, u)));
     else if (turn->action == SPEC_VERIFY)
         offer->n_nodes = offer->n_asked = MIN(turn->n_nodes, u->tree.n);
     offer->survival = u->survival;
@@ -477,10 +475,10 @@ bool utterance_offer(struct target_session *session, struct utterance *u, struct
                                  .n_fixed = attempt_pending(&u->attempt)};
     if (u->phase == PHASE_DETECT)
         return true;
-    propose(session, u, BACKEND_ROWS_MAX);
+    propose(session, u);
     if (offer->n_fixed == 1)                /* before, it is too early to have a draft */
         depth_offer(session, &u->tree);
-    struct spec_turn turn = decide_turn(session, u, BACKEND_ROWS_MAX);
+    struct spec_turn turn = decide_turn(session, u);
     if (turn.action == SPEC_WAIT) {
         begin_wait(session, u);
         *until_us = turn.until_us;

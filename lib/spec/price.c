@@ -4,7 +4,7 @@
 
 #include "base/status.h"
 
-static const uint32_t knot_rows[SPEC_COST_KNOTS] = {1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64};
+const uint32_t spec_cost_rows[SPEC_COST_KNOTS] = {1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64};
 
 /* A knot's weight stops growing here, so that a machine that becomes slower is noticed. */
 static const float memory = 16.0f;
@@ -20,7 +20,7 @@ void spec_cost_init(struct spec_cost *cost, float step_us, float row_us)
 {
     SA_ASSERT(step_us > 0.0f && row_us > 0.0f);
     for (uint32_t k = 0; k < SPEC_COST_KNOTS; k++) {
-        cost->us[k] = step_us + row_us * (float)(knot_rows[k] - 1);
+        cost->us[k] = step_us + row_us * (float)(spec_cost_rows[k] - 1);
         cost->weight[k] = 0.0f;
         cost->shape_us[k] = 0.0f;
     }
@@ -31,7 +31,7 @@ void spec_cost_init(struct spec_cost *cost, float step_us, float row_us)
 static uint32_t knot_below(uint32_t n_rows)
 {
     uint32_t k = 0;
-    while (k + 2 < SPEC_COST_KNOTS && knot_rows[k + 1] <= n_rows)
+    while (k + 2 < SPEC_COST_KNOTS && spec_cost_rows[k + 1] <= n_rows)
         k++;
     return k;
 }
@@ -39,7 +39,7 @@ static uint32_t knot_below(uint32_t n_rows)
 /* How far n_rows lies from knot k towards k + 1: 0 .. 1, beyond 1 behind the last knot. */
 static float knot_share(uint32_t k, uint32_t n_rows)
 {
-    return (float)(n_rows - knot_rows[k]) / (float)(knot_rows[k + 1] - knot_rows[k]);
+    return (float)(n_rows - spec_cost_rows[k]) / (float)(spec_cost_rows[k + 1] - spec_cost_rows[k]);
 }
 
 /* Moves knot k by `error` microseconds, as far as its weight allows. */
@@ -116,7 +116,7 @@ static void relax_others(struct spec_cost *cost, uint32_t seen)
 void spec_cost_observe(struct spec_cost *cost, uint32_t n_rows, float us)
 {
     SA_ASSERT(n_rows >= 1);
-    n_rows = MIN(n_rows, knot_rows[SPEC_COST_KNOTS - 1]);
+    n_rows = MIN(n_rows, spec_cost_rows[SPEC_COST_KNOTS - 1]);
     uint32_t k = knot_below(n_rows);
     float share = knot_share(k, n_rows);
     float before_us = spec_cost_us(cost, n_rows);
@@ -136,9 +136,9 @@ void spec_cost_observe(struct spec_cost *cost, uint32_t n_rows, float us)
 void spec_cost_probe(struct spec_cost *cost, uint32_t n_rows, float us)
 {
     uint32_t k = 0;
-    while (k + 1 < SPEC_COST_KNOTS && knot_rows[k] < n_rows)
+    while (k + 1 < SPEC_COST_KNOTS && spec_cost_rows[k] < n_rows)
         k++;
-    SA_ASSERT(knot_rows[k] == n_rows && us > 0.0f);
+    SA_ASSERT(spec_cost_rows[k] == n_rows && us > 0.0f);
     float *shape = &cost->shape_us[k];
     float before_us = cost->us[k];
     *shape = *shape > 0.0f ? fminf(*shape, us) : us;

@@ -25,6 +25,8 @@
 
 enum { SPEC_COST_KNOTS = 11 };          /* at 1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64 rows */
 
+extern const uint32_t spec_cost_rows[SPEC_COST_KNOTS];
+
 struct spec_cost {
     float us[SPEC_COST_KNOTS];
     float weight[SPEC_COST_KNOTS];      /* observations behind it, with forgetting; 0: prior only */

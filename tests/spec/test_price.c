@@ -82,6 +82,13 @@ static struct spec_tree random_best_first(uint64_t *seed)
     return tree;
 }
 
+/* A machine at rest, `slower` times the true one. */
+static void probe_all(struct spec_cost *cost, float slower)
+{
+    for (size_t i = 0; i < SPEC_COST_KNOTS; i++)
+        spec_cost_probe(cost, spec_cost_rows[i], slower * true_us(spec_cost_rows[i]));
+}
+
 /* A few rows were timed while another program had the processor. They look dear, so none are taken
  * and nothing new is learned about them: the probe's shape brings them back. */
 static void an_unlucky_measurement_is_forgotten(void **state)
@@ -89,11 +96,8 @@ static void an_unlucky_measurement_is_forgotten(void **state)
     (void)state;
     struct spec_cost cost;
     spec_cost_init(&cost, 4000.0f, 500.0f);
-    static const uint32_t probed[] = {1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64};
-    for (size_t i = 0; i < ARRAY_LEN(probed); i++)
-        spec_cost_probe(&cost, probed[i], true_us(probed[i]));
-    for (size_t i = 0; i < ARRAY_LEN(probed); i++) /* the least counts */
-        spec_cost_probe(&cost, probed[i], 3.0f * true_us(probed[i]));
+    probe_all(&cost, 1.0f);
+    probe_all(&cost, 3.0f);                 /* the least counts */
     for (uint32_t n = 1; n <= 12; n++)
         assert_true(fabsf(spec_cost_us(&cost, n) - true_us(n)) < 1.0f);
     spec_cost_observe(&cost, 8, 50000.0f);
@@ -112,9 +116,7 @@ static void what_no_pass_has_follows_the_machine(void **state)
     (void)state;
     struct spec_cost cost;
     spec_cost_init(&cost, 4000.0f, 500.0f);
-    static const uint32_t probed[] = {1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64};
-    for (size_t i = 0; i < ARRAY_LEN(probed); i++)
-        spec_cost_probe(&cost, probed[i], true_us(probed[i]));
+    probe_all(&cost, 1.0f);
     for (int i = 0; i < 300; i++)
         spec_cost_observe(&cost, 4, 2.0f * true_us(4));
     assert_true(fabsf(spec_cost_us(&cost, 16) / (2.0f * true_us(16)) - 1.0f) < 0.05f);
