@@ -6,15 +6,7 @@ export XDG_CACHE_HOME=$work/cache # what clients remember of the cluster; the mo
 mkdir -p "$XDG_CACHE_HOME/specasr"
 ln -s "$cache"/*.gguf "$XDG_CACHE_HOME/specasr/"
 
-/usr/bin/python3 - long.wav "$books"/*0870.wav "$books"/*0880.wav "$books"/*0890.wav "$books"/*0920.wav <<'PYTHON'
-import sys, wave
-with wave.open(sys.argv[1], "wb") as out:
-    for path in sys.argv[2:]:
-        with wave.open(path, "rb") as part:
-            if out.getnframes() == 0:
-                out.setparams(part.getparams())
-            out.writeframes(part.readframes(part.getnframes()))
-PYTHON
+join_speech long.wav "$books"/*0870.wav "$books"/*0880.wav "$books"/*0890.wav "$books"/*0920.wav
 long=$work/long.wav
 
 # Sets coordinator_pid and coordinator.

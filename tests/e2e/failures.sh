@@ -5,15 +5,7 @@ cd "$work" || exit 2
 
 # Speech of two windows, which are committed one by one.
 long_files=("$books"/*0870.wav "$books"/*0880.wav "$books"/*0890.wav "$books"/*0920.wav "$books"/*0930.wav)
-/usr/bin/python3 - long.wav "${long_files[@]}" "${long_files[@]:0:3}" <<'PYTHON'
-import sys, wave
-with wave.open(sys.argv[1], "wb") as out:
-    for path in sys.argv[2:]:
-        with wave.open(path, "rb") as part:
-            if out.getnframes() == 0:
-                out.setparams(part.getparams())
-            out.writeframes(part.readframes(part.getnframes()))
-PYTHON
+join_speech long.wav "${long_files[@]}" "${long_files[@]:0:3}"
 long=$work/long.wav
 
 # ---- a target that cannot start, or is not there ----

@@ -38,6 +38,19 @@ text_of() { # NUMBER of a card
     esac
 }
 
+# Makes one WAV file of several of the same kind.
+join_speech() { # OUT FILE...
+    /usr/bin/python3 - "$@" <<'PYTHON'
+import sys, wave
+with wave.open(sys.argv[1], "wb") as out:
+    for path in sys.argv[2:]:
+        with wave.open(path, "rb") as part:
+            if out.getnframes() == 0:
+                out.setparams(part.getparams())
+            out.writeframes(part.readframes(part.getnframes()))
+PYTHON
+}
+
 # ---- results ----
 
 ok() { passed=$((passed + 1)); echo "ok $1"; }
