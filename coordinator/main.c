@@ -31,6 +31,7 @@
 struct values {
     struct option_address listen, coordinator;
     double heartbeat, latency_goal;
+    int modes;
     const char *canary;
     double canary_share;
     bool json;
@@ -40,6 +41,10 @@ struct values {
     const char *tls_certificate, *tls_key, *tls_client_ca, *tls_ca, *tls_server_name;
     int log_level;
 };
+
+/* What targets and clients may do; co-located drafts are no mode of a target yet. */
+static const char *const mode_names[] = {"all", "target-alone", NULL};
+static const uint32_t mode_sets[] = {WIRE_MODES_ALL, WIRE_MODE_TARGET_ALONE};
 
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 
@@ -56,6 +61,9 @@ static const struct option table[] = {
      .max = 60, .initial = "0", .group = "Serve",
      .help = "How long a window may take at a target; while it takes longer, drafts are made "
              "dearer (the shadow price). 0: no goal."},
+    {.name = "modes", .type = OPTION_CHOICE, .offset = AT(modes), .choices = mode_names,
+     .initial = "all", .group = "Serve",
+     .help = "What sessions may do. target-alone: clients are advised not to draft."},
     {.name = "canary", .type = OPTION_STRING, .offset = AT(canary), .value_name = "VERSION",
      .group = "Serve",
      .help = "A version (as `coordinator status` shows it) that gets only a share of the new "
@@ -218,7 +226,7 @@ static enum status serve(const struct values *values, uint64_t canary, const sig
         .registry = {.heartbeat_ms = period_ms, .canary_fingerprint = canary,
                      .canary_share = (float)values->canary_share},
         .latency_goal_ms = (uint32_t)(values->latency_goal * 1000.0 + 0.5),
-        .modes = WIRE_MODES_ALL,
+        .modes = mode_sets[values->modes],
     };
     const struct issuer_options keys = {.ticket_key = values->ticket_key,
                                         .api_keys = values->api_keys};

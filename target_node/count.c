@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-enum { SAMPLES_PER_MS = 16 };
-
 void count_received(struct counted *counted, const struct wire_frame *frame, uint64_t now_us)
 {
     if (frame->kind == WIRE_OPEN) {

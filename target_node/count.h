@@ -10,6 +10,8 @@
 #include "metrics/tables.h"
 #include "wire/wire.h"
 
+enum { SAMPLES_PER_MS = 16 };
+
 /* Of one session. All zero at its begin. */
 struct counted {
     bool opened, drafts;                    /* Opened went out; the client drafts */

@@ -248,6 +248,7 @@ static enum status start_serving(const struct values *values, struct node *node,
         .target = target_options_default(),
         .gate = node->gate,
         .metrics = observe_metrics(node->observe),
+        .registration = node->registration,
     };
     options.target.sessions_max = (uint32_t)values->sessions;
     option_address_format(&values->listen, listen, sizeof(listen));
@@ -288,9 +289,10 @@ static enum status run(const struct values *values, const sigset_t *signals, str
     if (rc == STATUS_OK)
         wait_for_end(signals, &node);
     observe_draining(node.observe);
-    registration_stop(&node.registration);
+    registration_leave(node.registration);
     serve_stop(&node.serve, GRACE_MS);
     observe_stop(&node.observe);
+    registration_stop(&node.registration);
     gate_free(&node.gate);
     engine_close(&node.engine);
     return rc;

@@ -272,17 +272,23 @@ struct registration_state registration_state(struct registration *registration)
     return state;
 }
 
+void registration_leave(struct registration *registration)
+{
+    if (!registration || !registration->thread_runs)
+        return;
+    atomic_store(&registration->ending, true);
+    queue_close(registration->wake);
+    pthread_join(registration->thread, NULL);
+    registration->thread_runs = false;
+    farewell(registration);
+}
+
 void registration_stop(struct registration **registration_ptr)
 {
     struct registration *registration = *registration_ptr;
     if (!registration)
         return;
-    atomic_store(&registration->ending, true);
-    if (registration->thread_runs) {
-        queue_close(registration->wake);
-        pthread_join(registration->thread, NULL);
-        farewell(registration);
-    }
+    registration_leave(registration);
     rpc_client_free(&registration->client);
     queue_free(&registration->wake);
     pthread_mutex_destroy(&registration->lock);

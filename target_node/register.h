@@ -41,7 +41,11 @@ struct registration_state {
 };
 struct registration_state registration_state(struct registration *registration);
 
-/* Tells the coordinator that the target goes away, ends the thread. Accepts NULL. */
+/* Tells the coordinator that the target goes away, and ends the thread. The policy holds until its
+ * time is over. Accepts NULL. */
+void registration_leave(struct registration *registration);
+
+/* Leaves, if it has not, and frees. Accepts NULL. */
 void registration_stop(struct registration **registration);
 
 #endif

@@ -19,6 +19,7 @@ enum {
     WATCH_US = 250000,                      /* the watchdog looks this often, */
     SLOW_US = 500000,                       /* speaks for a step that lasts longer than this, */
     STUCK_US = 60000000,                    /* and no more for one that will never end */
+    POLICY_US = 250000,                     /* the policy is looked at this often, and each turn */
     MEASURE_US = 250000                     /* costs of rows, before the first client */
 };
 
@@ -64,6 +65,7 @@ struct serve {
     struct queue *watchdog_end;             /* nothing comes: its end ends the watchdog */
     struct load load;                       /* for the coordinator */
     struct metrics *metrics;
+    struct registration *registration;      /* NULL: no coordinator */
     struct gate *gate;
     struct target_counts counts;            /* of the turn before */
     atomic_bool dump;                       /* serve_dump was called */
@@ -205,7 +207,6 @@ static const struct rpc_handler health_handler = {.on_message = health_on_messag
 
 static void meter(struct connection *connection, const struct wire_window_final *final)
 {
-    enum { SAMPLES_PER_MS = 16 };
     const struct api_amount amount = {
         .audio_ms = (final->next_start - final->window_start) / SAMPLES_PER_MS,
         .tokens = final->n_tokens};
@@ -354,6 +355,23 @@ static void note_load(struct serve *serve)
                 sessions ? (int64_t)(depth * 1000u / sessions) : 0);
 }
 
+/* Sessions follow a new price from their next pass on. Without a coordinator, or when the time of
+ * its policy is over, the target's own holds. */
+static void follow_policy(struct serve *serve)
+{
+    const struct wire_policy policy = registration_policy(serve->registration);
+    const bool drafts = (policy.modes & WIRE_MODE_SPLIT) != 0;
+    target_set_policy(serve->target,
+                      (struct target_policy){
+                          .price = policy.shadow_price,
+                          .latency_goal_us = (float)policy.latency_goal_ms * 1000.0f,
+                          .drafts = drafts});
+    metrics_set(serve->metrics, TARGET_METRIC_SHADOW_PRICE, (int64_t)(policy.shadow_price * 1e6f));
+    metrics_set(serve->metrics, TARGET_METRIC_LATENCY_GOAL,
+                (int64_t)policy.latency_goal_ms * 1000);
+    metrics_set(serve->metrics, TARGET_METRIC_DRAFTS_ALLOWED, drafts);
+}
+
 static void dump_session(const struct serve *serve, const struct connection *c)
 {
     char id[2 * sizeof(c->counted.session) + 1] = "";
@@ -419,7 +437,10 @@ static void *model_thread(void *argument)
         }
         if (end_us != UINT64_MAX && (!any_busy(serve) || clock_us(&serve->engine->clock) >= end_us))
             return NULL;
+        follow_policy(serve);
         until = MIN(target_tick(serve->target), end_streams(serve));
+        if (serve->registration)
+            until = MIN(until, clock_us(&serve->engine->clock) + POLICY_US);
         sweep(serve);
         note_load(serve);
         if (atomic_exchange(&serve->dump, false))
@@ -511,6 +532,7 @@ enum status serve_start(struct engine *engine, const struct serve_options *optio
         return error_set(err, STATUS_NO_MEMORY, "no memory for the server");
     serve->engine = engine;
     serve->metrics = options->metrics;
+    serve->registration = options->registration;
     serve->gate = options->gate;
     metrics_set(serve->metrics, TARGET_METRIC_SESSIONS_MAX, options->target.sessions_max);
     serve->wake.kind = EVENT_WAKE;

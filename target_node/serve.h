@@ -9,6 +9,7 @@
 #include "gate.h"
 #include "load.h"
 #include "metrics/tables.h"
+#include "register.h"
 #include "rpc/rpc.h"
 
 struct serve;
@@ -19,6 +20,7 @@ struct serve_options {
     struct target_options target;
     struct gate *gate;                      /* who may open a session; borrowed likewise */
     struct metrics *metrics;                /* metrics_target; borrowed until serve_stop */
+    struct registration *registration;      /* whose policy holds; NULL: none; borrowed likewise */
 };
 
 /* Listens when it returns. Borrows the engine, whose owner from now on is the model thread. */

@@ -127,6 +127,17 @@ const struct metric_def metrics_target[TARGET_METRICS_N] = {
     [TARGET_METRIC_POLICY_AGE] = {
         .name = "specasr_target_policy_age_seconds", .help = "Age of the policy in use.",
         .kind = METRIC_GAUGE, .decimals = 6},
+    [TARGET_METRIC_SHADOW_PRICE] = {
+        .name = "specasr_target_shadow_price",
+        .help = "Factor on the price of rows that is in use; 1: the target's own price.",
+        .kind = METRIC_GAUGE, .decimals = 6},
+    [TARGET_METRIC_LATENCY_GOAL] = {
+        .name = "specasr_target_latency_goal_seconds",
+        .help = "No draft may make a pass longer; 0: no goal.", .kind = METRIC_GAUGE,
+        .decimals = 6},
+    [TARGET_METRIC_DRAFTS_ALLOWED] = {
+        .name = "specasr_target_drafts_allowed", .help = "1 unless the policy forbids drafts.",
+        .kind = METRIC_GAUGE},
 };
 
 const struct metric_def metrics_coordinator[COORDINATOR_METRICS_N] = {

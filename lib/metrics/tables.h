@@ -49,6 +49,9 @@ enum target_metric {
     TARGET_METRIC_DROPPED_MALFORMED,
     TARGET_METRIC_COORDINATOR_UP,
     TARGET_METRIC_POLICY_AGE,           /* microseconds */
+    TARGET_METRIC_SHADOW_PRICE,         /* millionths */
+    TARGET_METRIC_LATENCY_GOAL,         /* microseconds */
+    TARGET_METRIC_DRAFTS_ALLOWED,
     TARGET_METRICS_N
 };
 

@@ -23,7 +23,7 @@ shows_up() { get "$target_metrics" /metrics && [ "$(series specasr_target_coordi
 
 # ---- a coordinator and a target that show themselves ----
 
-"$bin/coordinator" --no-config --heartbeat 200ms --listen 127.0.0.1:0 --metrics 127.0.0.1:0 2>coordinator.log & coordinator_pid=$!
+"$bin/coordinator" --no-config --heartbeat 200ms --latency-goal 1ms --listen 127.0.0.1:0 --metrics 127.0.0.1:0 2>coordinator.log & coordinator_pid=$!
 wait_for 20 listens_or_ended coordinator.log "$coordinator_pid" || exit 2
 coordinator=$(address_in coordinator.log)
 coordinator_metrics=$(port_in coordinator.log)
@@ -60,6 +60,17 @@ get "$coordinator_metrics" /metrics
 expect "coordinator: targets serving" "$(series 'specasr_coordinator_targets{state="serving"}')" 1
 expect "coordinator: placed" "$(series 'specasr_coordinator_placed_total{outcome="placed"}')" 1
 is_above "coordinator: heartbeats" "$(series 'specasr_coordinator_heartbeats_total{result="known"}')" 0
+
+# ---- the policy: a window takes longer than the goal, so rows become dearer, while the coordinator says so ----
+
+is_dear() { get "$target_metrics" /metrics && awk -v p="$(series specasr_target_shadow_price)" 'BEGIN {exit !(p > 1.2)}'; }
+is_own() { get "$target_metrics" /metrics && [ "$(series specasr_target_shadow_price)" = 1 ]; }
+wait_for 30 is_dear && ok "the target takes the coordinator's price" || fail "the target takes the coordinator's price" "$(grep shadow answer)"
+expect "and its latency goal" "$(series specasr_target_latency_goal_seconds)" 0.001
+kill -STOP "$coordinator_pid"
+wait_for 30 is_own && ok "a frozen coordinator: the own price" || fail "a frozen coordinator: the own price" "$(grep shadow answer)"
+kill -CONT "$coordinator_pid"
+wait_for 30 is_dear && ok "thawed: its price again" || fail "thawed: its price again" "$(grep shadow answer)"
 
 # ---- the sessions of a target on demand ----
 
