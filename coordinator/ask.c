@@ -1,5 +1,6 @@
 #include "ask.h"
 
+#include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -42,55 +43,79 @@ void status_print_table(const struct wire_listed *listed, FILE *out)
 
 /* ---- JSON ---- */
 
-static void print_text(const char *text, FILE *out)
+/* Versions and incarnations have 64 bits, more than a number of JSON holds. */
+static bool add_hex(cJSON *object, const char *name, uint64_t value)
 {
-    fputc('"', out);
-    for (const char *c = text; *c; c++) {
-        if (*c == '"' || *c == '\\')
-            fprintf(out, "\\%c", *c);
-        else if ((unsigned char)*c < 0x20)
-            fprintf(out, "\\u%04x", (unsigned)*c);
-        else
-            fputc(*c, out);
-    }
-    fputc('"', out);
+    char text[20];
+    snprintf(text, sizeof(text), "%016" PRIx64, value);
+    return cJSON_AddStringToObject(object, name, text) != NULL;
 }
 
-static void print_row(const struct wire_target_row *row, FILE *out)
+static bool add_count(cJSON *object, const char *name, uint64_t value)
 {
+    return cJSON_AddNumberToObject(object, name, (double)value) != NULL;
+}
+
+static bool add_row(cJSON *rows, const struct wire_target_row *row)
+{
+    const struct wire_target_info *info = &row->info;
     const struct wire_target_load *load = &row->load;
-    fputs("{\"address\": ", out);
-    print_text(row->info.address, out);
-    fputs(", \"tls_name\": ", out);
-    print_text(row->info.tls_name, out);
-    fputs(", \"model\": ", out);
-    print_text(row->info.model, out);
-    fprintf(out, ", \"fingerprint\": \"%016" PRIx64 "\", \"incarnation\": \"%" PRIu64 "\", ",
-            row->info.fingerprint, row->info.incarnation);
-    fprintf(out, "\"tls\": %s, \"state\": \"%s\", \"sessions\": %u, \"sessions_max\": %u, ",
-            row->info.tls ? "true" : "false", state_of(row), load->sessions,
-            row->info.sessions_max);
-    fprintf(out, "\"busy\": %u, \"queue_us\": %u, \"window_us\": %u, \"step_us\": %u, ",
-            load->busy, load->queue_us, load->window_us, load->step_us);
-    fprintf(out, "\"row_us\": %u, \"reserved\": %u, \"placed\": %" PRIu64 ", \"age_ms\": %u}",
-            load->row_us, row->reserved, row->placed, row->age_ms);
+    cJSON *one = cJSON_CreateObject();
+    char incarnation[24];
+    snprintf(incarnation, sizeof(incarnation), "%" PRIu64, info->incarnation);
+    if (!cJSON_AddItemToArray(rows, one)) {
+        cJSON_Delete(one);
+        return false;
+    }
+    return cJSON_AddStringToObject(one, "address", info->address) &&
+           cJSON_AddStringToObject(one, "tls_name", info->tls_name) &&
+           cJSON_AddStringToObject(one, "model", info->model) &&
+           add_hex(one, "fingerprint", info->fingerprint) &&
+           cJSON_AddStringToObject(one, "incarnation", incarnation) &&
+           cJSON_AddBoolToObject(one, "tls", info->tls) &&
+           cJSON_AddStringToObject(one, "state", state_of(row)) &&
+           add_count(one, "sessions", load->sessions) &&
+           add_count(one, "sessions_max", info->sessions_max) &&
+           add_count(one, "busy", load->busy) && add_count(one, "queue_us", load->queue_us) &&
+           add_count(one, "window_us", load->window_us) &&
+           add_count(one, "step_us", load->step_us) && add_count(one, "row_us", load->row_us) &&
+           add_count(one, "reserved", row->reserved) && add_count(one, "placed", row->placed) &&
+           add_count(one, "age_ms", row->age_ms);
 }
 
-void status_print_json(const struct wire_listed *listed, FILE *out)
+static bool add_policy(cJSON *object, const struct wire_policy *policy)
 {
-    const struct wire_policy *policy = &listed->policy;
-    fprintf(out, "{\"uptime_ms\": %" PRIu64 ", \"heartbeat_ms\": %u, \"placed\": %" PRIu64
-            ", \"refused\": %" PRIu64 ", ",
-            listed->uptime_ms, listed->heartbeat_ms, listed->placed, listed->refused);
-    fprintf(out, "\"policy\": {\"term\": %" PRIu64 ", \"ttl_ms\": %u, \"shadow_price\": %.4f, "
-            "\"latency_goal_ms\": %u, \"modes\": %u}, \"targets\": [",
-            policy->term, policy->ttl_ms, (double)policy->shadow_price, policy->latency_goal_ms,
-            policy->modes);
-    for (uint32_t i = 0; i < listed->n_targets; i++) {
-        fputs(i ? ", " : "", out);
-        print_row(&listed->targets[i], out);
-    }
-    fputs("]}\n", out);
+    cJSON *one = cJSON_AddObjectToObject(object, "policy");
+    return one && add_count(one, "term", policy->term) &&
+           add_count(one, "ttl_ms", policy->ttl_ms) &&
+           cJSON_AddNumberToObject(one, "shadow_price", (double)policy->shadow_price) &&
+           add_count(one, "latency_goal_ms", policy->latency_goal_ms) &&
+           add_count(one, "modes", policy->modes);
+}
+
+static bool add_all(cJSON *object, const struct wire_listed *listed)
+{
+    bool good = add_count(object, "uptime_ms", listed->uptime_ms) &&
+                add_count(object, "heartbeat_ms", listed->heartbeat_ms) &&
+                add_count(object, "placed", listed->placed) &&
+                add_count(object, "refused", listed->refused) &&
+                add_policy(object, &listed->policy);
+    cJSON *rows = good ? cJSON_AddArrayToObject(object, "targets") : NULL;
+    good = rows != NULL;
+    for (uint32_t i = 0; good && i < listed->n_targets; i++)
+        good = add_row(rows, &listed->targets[i]);
+    return good;
+}
+
+bool status_print_json(const struct wire_listed *listed, FILE *out)
+{
+    cJSON *object = cJSON_CreateObject();
+    bool good = object && add_all(object, listed);
+    char *text = good ? cJSON_PrintUnformatted(object) : NULL;
+    good = text && fprintf(out, "%s\n", text) > 0;
+    cJSON_free(text);
+    cJSON_Delete(object);
+    return good;
 }
 
 /* ---- calls ---- */
@@ -115,12 +140,11 @@ enum status ask_status(const struct ask_options *options, bool json, FILE *out, 
     enum status rc = call_once(options, &request, &answer, err);
     if (rc != STATUS_OK)
         return rc;
-    if (json)
-        status_print_json(&answer.u.listed, out);
-    else
+    bool good = !json || status_print_json(&answer.u.listed, out);
+    if (!json)
         status_print_table(&answer.u.listed, out);
     wire_coordinator_release(&answer);
-    bool failed = fflush(out) != 0 || ferror(out);
+    bool failed = !good || fflush(out) != 0 || ferror(out);
     return failed ? error_set(err, STATUS_IO, "cannot write the status: is the disk full?")
                   : STATUS_OK;
 }

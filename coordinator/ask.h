@@ -24,6 +24,6 @@ MUST_CHECK enum status ask_drain(const struct ask_options *options, const char *
 
 /* The table and the object by themselves. */
 void status_print_table(const struct wire_listed *listed, FILE *out);
-void status_print_json(const struct wire_listed *listed, FILE *out);
+bool status_print_json(const struct wire_listed *listed, FILE *out);   /* false: not written */
 
 #endif

@@ -10,7 +10,6 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +20,7 @@
 
 #include "ask.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "base/standard_streams.h"
 #include "config/exit_codes.h"
 #include "config/options.h"
@@ -132,18 +132,7 @@ static const struct option_program program = {
     .positional_max = 2,
 };
 
-/* Signals come through sigwait only; block them before any thread starts. */
-static sigset_t block_signals(void)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    return set;
-}
+static const int signals_used[] = {SIGINT, SIGTERM, SIGHUP};
 
 static void refresh(void *context)
 {
@@ -230,8 +219,6 @@ static enum status serve(const struct values *values, uint64_t canary, const sig
     };
     const struct issuer_options keys = {.ticket_key = values->ticket_key,
                                         .api_keys = values->api_keys};
-    sigset_t end = *signals;
-    sigdelset(&end, SIGHUP);
     if (getrandom(&options.registry.seed, sizeof(options.registry.seed), 0) < 0)
         options.registry.seed = (uint64_t)getpid();
     option_address_format(&values->listen, listen, sizeof(listen));
@@ -247,7 +234,7 @@ static enum status serve(const struct values *values, uint64_t canary, const sig
                  coordinator_port(coordinator));
         int number = tick_until_told(coordinator, options.issuer, period_ms, signals);
         log_line(LOG_INFO, "%s: targets and clients go on without it", strsignal(number));
-        pthread_sigmask(SIG_UNBLOCK, &end, NULL);
+        signals_unblock_ends();
     }
     probes_stop(&probes);
     coordinator_stop(&coordinator);
@@ -322,7 +309,7 @@ int main(int argc, char **argv)
     uint32_t n_words;
     uint64_t canary = 0;
     char *end = NULL;
-    sigset_t signals = block_signals();
+    sigset_t signals = signals_block(signals_used, ARRAY_LEN(signals_used));
     if (!options_start(&program, argc, argv, &values, &options, &exit_code))
         return exit_code;
     log_init("coordinator", (enum log_level)values.log_level);
@@ -339,7 +326,7 @@ int main(int argc, char **argv)
                                         "digits, as `coordinator status` shows it");
     if (exit_code == EXIT_CODE_OK) {
         if (!serves)                        /* short-lived: Ctrl-C ends it at once */
-            pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+            signals_unblock_ends();
         enum status rc = serves ? serve(&values, canary, &signals, &err)
                                 : ask(&values, words, &err);
         if (rc != STATUS_OK)

@@ -8,13 +8,13 @@
  *   pool 1..n-1   the backend's workers; spin while a step runs, sleep between
  */
 #include <inttypes.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/signals.h"
 #include "base/standard_streams.h"
 #include "config/exit_codes.h"
 #include "config/options.h"
@@ -135,19 +135,7 @@ static const struct option_program program = {
     .n_options = ARRAY_LEN(table),
 };
 
-/* Signals come through sigwait only; block them before any thread starts. */
-static sigset_t block_signals(void)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGUSR1);
-    sigaddset(&set, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    return set;
-}
+static const int signals_used[] = {SIGINT, SIGTERM, SIGUSR1, SIGHUP};
 
 /* What the cluster is told; the address only once it is known. */
 static struct wire_target_info describe(const struct values *values, const struct engine *engine,
@@ -214,12 +202,7 @@ static void wait_for_end(const sigset_t *signals, struct node *node)
     }
     log_line(LOG_INFO, "%s: finishing open utterances; a second signal ends at once",
              strsignal(number));
-    /* Threads of libraries never blocked it: without this it would be left to chance. */
-    sigset_t end;
-    sigemptyset(&end);
-    sigaddset(&end, SIGINT);
-    sigaddset(&end, SIGTERM);
-    pthread_sigmask(SIG_UNBLOCK, &end, NULL);
+    signals_unblock_ends();
 }
 
 static enum status open_model(const struct values *values, struct node *node, struct error *err)
@@ -321,7 +304,7 @@ int main(int argc, char **argv)
     struct options *options = NULL;
     struct error err;
     int exit_code = EXIT_CODE_OK;
-    sigset_t signals = block_signals();
+    sigset_t signals = signals_block(signals_used, ARRAY_LEN(signals_used));
     if (!options_start(&program, argc, argv, &values, &options, &exit_code))
         return exit_code;
     log_init("target_node", (enum log_level)values.log_level);

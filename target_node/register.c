@@ -5,8 +5,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "auth/wall_clock.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/queue.h"
@@ -41,16 +41,6 @@ struct registration {
     struct policy_keeper keeper;
     uint64_t heard_us, heard_period_us;     /* the last answer; 0: none yet */
 };
-
-/* Which of two processes at one address is the later one. Only compared, and only with numbers of
- * the same machine; a clock that was set back costs the new process one lease of the old one. */
-static uint64_t new_incarnation(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    uint64_t us = (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
-    return us ? us : 1;
-}
 
 static struct wire_target_load load_now(struct registration *registration)
 {
@@ -221,7 +211,7 @@ enum status registration_start(const struct registration_options *options,
     SA_ASSERT(options->n_coordinators > 0);
     registration->options = *options;
     registration->info = options->info;
-    registration->info.incarnation = new_incarnation();
+    registration->info.incarnation = wall_clock_incarnation();
     registration->clock = clock_monotonic();
     pthread_mutex_init(&registration->lock, NULL);
     enum status rc = queue_new(4, &registration->wake, err);

@@ -103,12 +103,41 @@ static void no_target_no_ticket_and_a_long_name_is_said(void **state)
     stop(&f);
 }
 
+static void a_public_key_is_no_signer(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct error err;
+    struct issuer *issuer;
+    start(&f, false);
+    struct issuer_options options = {.ticket_key = f.public};
+    assert_int_equal(chmod(f.public, 0600), 0);
+    assert_int_equal(issuer_new(&options, &issuer, &err), STATUS_CORRUPT);
+    assert_non_null(strstr(err.text, "--ticket-key"));
+    assert_non_null(strstr(err.text, "no line \"secret HEX\""));
+    assert_null(issuer);
+    assert_int_equal(chmod(f.public, 0644), 0);     /* as make-keys leaves it */
+    assert_int_equal(issuer_new(&options, &issuer, &err), STATUS_DENIED);
+
+    /* Nor when it comes later, in place of the secret one: the signer from before goes on. */
+    struct wire_placed answer = {.n_targets = 1, .targets[0].address = "one:7600"};
+    const uint8_t session[16] = {0};
+    bool issued;
+    assert_int_equal(chmod(f.public, 0600), 0);
+    assert_int_equal(rename(f.public, f.signer), 0);
+    assert_int_equal(issuer_reload(f.issuer, &err), STATUS_CORRUPT);
+    assert_ok(issuer_sign(f.issuer, "", session, &answer, &issued, &err), &err);
+    assert_true(issued);
+    stop(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_key_names_the_client),
         cmocka_unit_test(a_ticket_is_for_the_targets_of_the_answer),
         cmocka_unit_test(no_target_no_ticket_and_a_long_name_is_said),
+        cmocka_unit_test(a_public_key_is_no_signer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
