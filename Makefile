@@ -37,7 +37,7 @@ endif
 CFLAGS += $(BASE) $(OPT_$(MODE))
 LDFLAGS += $(OPT_$(MODE))
 LDLIBS := -lgrpc -lgpr -lprotobuf-c -lsndfile -lmpg123 -lsamplerate -lcjson -lutf8proc -lxxhash -lz -lmicrohttpd \
-          -lsodium -lzmq -lpthread -lm
+          -lsodium -lcrypto -lzmq -lpthread -lm
 
 # Kernel files name their instruction set: lib/kernels/*_avx2.c and so on (run-time choice in
 # dispatch.c). Under sanitizers they are compiled with less effort, and with address checks only where

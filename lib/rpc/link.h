@@ -21,6 +21,7 @@
 #include <pthread.h>
 
 #include "rpc/rpc_int.h"
+#include "rpc/tls_files.h"
 
 enum link_op { OP_START, OP_OPEN, OP_SEND, OP_RECV, OP_CLOSE, OP_END, OP_CALL_N,
                OP_ACCEPT = OP_CALL_N, OP_SHUTDOWN };
@@ -42,6 +43,7 @@ struct link_loop {
     uint32_t n_calls;
     bool shut_down;                     /* server: OP_SHUTDOWN has come */
     struct link_server *server;         /* who gets tags without a call */
+    struct rpc_tls_files *files;        /* looked at once a second; NULL: no TLS */
 };
 
 struct link_call {
@@ -120,9 +122,20 @@ void link_server_event(struct link_server *server, enum link_op op, bool success
 
 /* ---- link_tls.c ---- */
 
-enum status rpc_tls_server(const struct rpc_tls *tls, grpc_server_credentials **out,
+/* What the core asks a server for before each handshake. */
+struct link_server_tls {
+    struct rpc_tls_files *files;        /* NULL: plaintext; the server frees it after the core */
+    uint32_t given;                     /* the generation that the core has; its lock */
+};
+
+enum status link_tls_server(const struct rpc_tls *tls, struct link_server_tls *out,
+                            grpc_server_credentials **credentials, struct error *err);
+
+/* A client's files; *out is NULL for plaintext. */
+enum status link_tls_files(const struct rpc_tls *tls, struct rpc_tls_files **out,
                            struct error *err);
-enum status rpc_tls_client(const struct rpc_tls *tls, grpc_channel_credentials **out,
-                           struct error *err);
+
+/* Credentials of what the files say now, and which reading that is. */
+grpc_channel_credentials *link_tls_client(struct rpc_tls_files *files, uint32_t *generation);
 
 #endif

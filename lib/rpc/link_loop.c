@@ -9,7 +9,10 @@
 #include "base/log.h"
 #include "rpc/link.h"
 
-enum { TICK_MS = 100 };     /* the core has no timers for us: connect limits are late by this */
+enum {
+    TICK_MS = 100,          /* the core has no timers for us: connect limits are late by this */
+    FILES_MS = 1000         /* how soon a new certificate is seen that nobody has asked for */
+};
 
 uint64_t link_now_us(void)
 {
@@ -80,7 +83,7 @@ static void dispatch(struct link_loop *loop, const grpc_event *event)
 static void *run(void *argument)
 {
     struct link_loop *loop = argument;
-    uint64_t tick_us = 0;
+    uint64_t tick_us = 0, files_us = 0;
     for (;;) {
         gpr_timespec soon = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
                                          gpr_time_from_millis(TICK_MS, GPR_TIMESPAN));
@@ -92,6 +95,10 @@ static void *run(void *argument)
         if (!loop->server && link_now_us() >= tick_us) {
             tick_us = link_now_us() + TICK_MS * 1000;
             check_times(loop);
+        }
+        if (loop->files && link_now_us() >= files_us) {
+            files_us = link_now_us() + FILES_MS * 1000;
+            (void)rpc_tls_files_refresh(loop->files, false, NULL);  /* a failure is in the log */
         }
     }
 }

@@ -20,6 +20,7 @@ struct link_server {
     grpc_server *core;
     int port;
     bool started, stopped;
+    struct link_server_tls tls;
     bool draining;                      /* on the loop's thread only */
 
     struct link_tag accept_tag, shutdown_tag;
@@ -162,15 +163,22 @@ static void server_free(struct rpc_server *base)
         grpc_server_destroy(server->core);
     grpc_metadata_array_destroy(&server->metadata);
     grpc_call_details_destroy(&server->details);
+    rpc_tls_files_free(&server->tls.files);
     rpc_server_release(base);
     rpc_grpc_shutdown();
     free(server);
+}
+
+static struct rpc_tls_files *server_files(const struct rpc_server *base)
+{
+    return ((const struct link_server *)base)->tls.files;
 }
 
 static const struct rpc_server_ops ops = {
     .port = server_port,
     .stop = server_stop,
     .free = server_free,
+    .files = server_files,
 };
 
 /* The client decides how often it pings; we only must not punish it. Our own pings find clients
@@ -234,9 +242,10 @@ static enum status listen_on(struct link_server *server, const struct rpc_server
     grpc_server_credentials *credentials = NULL;
     enum status rc = rpc_check_address(options->listen, err);
     if (rc == STATUS_OK)
-        rc = rpc_tls_server(&options->tls, &credentials, err);
+        rc = link_tls_server(&options->tls, &server->tls, &credentials, err);
     if (rc != STATUS_OK)
         return rc;
+    server->loop.files = server->tls.files;
     rpc_grpc_forget_errors();
     server->port = grpc_server_add_http2_port(server->core, options->listen, credentials);
     grpc_server_credentials_release(credentials);

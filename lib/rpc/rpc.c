@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "rpc/rpc_int.h"
+#include "rpc/tls_files.h"
 
 /* The façade: options with their defaults, references, callbacks, and rpc_unary, which is the same
  * for both implementations. Everything that differs goes through the three tables of rpc_int.h. */
@@ -96,6 +97,24 @@ enum status rpc_server_new(const struct rpc_server_options *options, struct rpc_
 uint16_t rpc_server_port(const struct rpc_server *server)
 {
     return server->ops->port(server);
+}
+
+enum status rpc_server_reload(struct rpc_server *server, struct error *err)
+{
+    struct rpc_tls_files *files = server->ops->files ? server->ops->files(server) : NULL;
+    return files ? rpc_tls_files_refresh(files, true, err) : STATUS_OK;
+}
+
+int64_t rpc_server_certificate_expiry(const struct rpc_server *server)
+{
+    struct rpc_tls_files *files = server->ops->files ? server->ops->files(server) : NULL;
+    return files ? rpc_tls_files_expiry(files) : 0;
+}
+
+int64_t rpc_client_certificate_expiry(const struct rpc_client *client)
+{
+    struct rpc_tls_files *files = client->ops->files ? client->ops->files(client) : NULL;
+    return files ? rpc_tls_files_expiry(files) : 0;
 }
 
 void rpc_server_stop(struct rpc_server *server, uint32_t grace_ms)

@@ -55,7 +55,8 @@ struct rpc_handler {
     void (*on_done)(struct rpc_call *call, enum status code, const char *message);
 };
 
-/* Paths of PEM files. All zero: plaintext. */
+/* Paths of PEM files. All zero: plaintext. Files that change are read again within a second, and
+ * used from the next connection on (tls_files.h). */
 struct rpc_tls {
     const char *ca;             /* client: who signs servers; server: who signs clients */
     const char *certificate;    /* own chain: a server must have one, a client for mutual TLS */
@@ -103,6 +104,14 @@ MUST_CHECK enum status rpc_server_new(const struct rpc_server_options *options,
 
 /* The bound port; 0 for unix: addresses and the twin. */
 uint16_t rpc_server_port(const struct rpc_server *server);
+
+/* Reads the PEM files again now, and says in the log until when they are good. On failure what was
+ * read before stays. Statuses as rpc_server_new; without TLS STATUS_OK. */
+enum status rpc_server_reload(struct rpc_server *server, struct error *err);
+
+/* When the own certificate in use expires, in seconds since 1970; 0: there is none. */
+int64_t rpc_server_certificate_expiry(const struct rpc_server *server);
+int64_t rpc_client_certificate_expiry(const struct rpc_client *client);
 
 /* Refuses new calls, gives on_drain to the open ones, waits up to grace_ms for them to finish, then
  * cancels what is left. Every call has had its on_done when this returns. A second stop does

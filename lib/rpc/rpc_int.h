@@ -74,6 +74,7 @@ struct rpc_server_ops {
     uint16_t (*port)(const struct rpc_server *server);
     void (*stop)(struct rpc_server *server, uint32_t grace_ms);
     void (*free)(struct rpc_server *server);
+    struct rpc_tls_files *(*files)(const struct rpc_server *server);    /* NULL: never has TLS */
 };
 
 struct rpc_server {
@@ -94,6 +95,7 @@ struct rpc_client_ops {
     bool (*pump_until)(struct rpc_client *client, const bool *done);
     bool (*on_callback_thread)(const struct rpc_client *client);
     void (*free)(struct rpc_client *client);
+    struct rpc_tls_files *(*files)(const struct rpc_client *client);    /* NULL: never has TLS */
 };
 
 struct rpc_client {
