@@ -86,7 +86,8 @@ static const struct option table[] = {
     {.name = "json", .type = OPTION_BOOL, .offset = AT(json), .group = "Ask",
      .help = "`status` as one JSON object."},
     {.name = "tls-certificate", .type = OPTION_PATH, .offset = AT(tls_certificate), .group = "TLS",
-     .help = "PEM file with the own certificate chain: serving, turns TLS on (with --tls-key)."},
+     .help = "PEM file with the own certificate chain: serving, turns TLS on (with --tls-key). A "
+             "renewed one is used as soon as it is there."},
     {.name = "tls-key", .type = OPTION_PATH, .offset = AT(tls_key), .group = "TLS",
      .help = "PEM file with its private key."},
     {.name = "tls-client-ca", .type = OPTION_PATH, .offset = AT(tls_client_ca), .group = "TLS",
@@ -149,12 +150,8 @@ static bool ready(void *context, char reason[PROBES_REASON_MAX])
 
 static void collect(void *context, FILE *out)
 {
-    const struct metric_label labels[] = {{"program", "coordinator"}, {"version", SPECASR_VERSION}};
-    const struct metric_sample sample = {.name = "specasr_build_info", .labels = labels,
-                                         .n_labels = ARRAY_LEN(labels), .value = 1};
     (void)context;
-    metrics_text_family(out, sample.name, "The program.", METRIC_GAUGE);
-    metrics_text_sample(out, &sample);
+    metrics_build_info(out, "coordinator", SPECASR_VERSION);
 }
 
 static enum status count_start(struct metrics **metrics, struct error *err)
@@ -181,19 +178,32 @@ static enum status show_start(const char *listen, const struct metrics *metrics,
     return rc;
 }
 
+static void collect_certificate(void *context, FILE *out)
+{
+    metrics_certificate(out, coordinator_certificate_expiry(context));
+}
+
+/* SIGHUP. What has a fault stays as it was. */
+static void read_again(struct coordinator *coordinator, struct issuer *issuer)
+{
+    struct error err;
+    if (issuer_reload(issuer, &err) == STATUS_OK)
+        log_line(LOG_INFO, "keys were read again");
+    else
+        log_line(LOG_ERROR, "%s; going on with the keys from before", err.text);
+    (void)coordinator_reload_certificate(coordinator, &err);    /* the log says how it went */
+}
+
 /* Ticks until the program shall end; returns the signal that said so. */
 static int tick_until_told(struct coordinator *coordinator, struct issuer *issuer,
                            uint32_t period_ms, const sigset_t *signals)
 {
     const struct timespec period = {.tv_sec = period_ms / 1000,
                                     .tv_nsec = (long)(period_ms % 1000) * 1000000};
-    struct error err;
     for (;;) {
         int number = sigtimedwait(signals, NULL, &period);
-        if (number == SIGHUP && issuer_reload(issuer, &err) == STATUS_OK)
-            log_line(LOG_INFO, "keys were read again");
-        else if (number == SIGHUP)
-            log_line(LOG_ERROR, "%s; going on with the keys from before", err.text);
+        if (number == SIGHUP)
+            read_again(coordinator, issuer);
         else if (number < 0)
             coordinator_tick(coordinator);
         else
@@ -227,6 +237,8 @@ static enum status serve(const struct values *values, uint64_t canary, const sig
         rc = issuer_new(&keys, &options.issuer, err);
     if (rc == STATUS_OK)
         rc = coordinator_start(&options, &coordinator, err);
+    if (rc == STATUS_OK)
+        rc = metrics_collect(options.metrics, collect_certificate, coordinator, err);
     if (rc == STATUS_OK)
         rc = show_start(values->metrics, options.metrics, coordinator, &probes, err);
     if (rc == STATUS_OK) {

@@ -252,6 +252,16 @@ uint16_t coordinator_port(const struct coordinator *coordinator)
     return rpc_server_port(coordinator->server);
 }
 
+enum status coordinator_reload_certificate(struct coordinator *coordinator, struct error *err)
+{
+    return rpc_server_reload(coordinator->server, err);
+}
+
+int64_t coordinator_certificate_expiry(const struct coordinator *coordinator)
+{
+    return rpc_server_certificate_expiry(coordinator->server);
+}
+
 void coordinator_tick(struct coordinator *coordinator)
 {
     const char *gone = NULL;

@@ -31,6 +31,12 @@ uint16_t coordinator_port(const struct coordinator *coordinator);
 /* Once a heartbeat period: forgets who is gone (and says so), moves the shadow price. */
 void coordinator_tick(struct coordinator *coordinator);
 
+/* Reads the PEM files again now (they are also read when they change); the log says how it went. */
+enum status coordinator_reload_certificate(struct coordinator *coordinator, struct error *err);
+
+/* When the certificate in use expires, in seconds since 1970; 0: there is none. */
+int64_t coordinator_certificate_expiry(const struct coordinator *coordinator);
+
 /* Brings the gauges of its metrics up to date. From any thread. */
 void coordinator_refresh(struct coordinator *coordinator);
 

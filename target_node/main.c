@@ -107,7 +107,8 @@ static const struct option table[] = {
      .help = "Listen beyond loopback without tickets and client certificates: everyone who "
              "reaches the port is served."},
     {.name = "tls-certificate", .type = OPTION_PATH, .offset = AT(tls_certificate), .group = "TLS",
-     .help = "PEM file with the server's certificate chain: turns TLS on (with --tls-key)."},
+     .help = "PEM file with the server's certificate chain: turns TLS on (with --tls-key). A "
+             "renewed one is used as soon as it is there."},
     {.name = "tls-key", .type = OPTION_PATH, .offset = AT(tls_key), .group = "TLS",
      .help = "PEM file with the server's private key."},
     {.name = "tls-client-ca", .type = OPTION_PATH, .offset = AT(tls_client_ca), .group = "TLS",
@@ -184,21 +185,29 @@ static void go_public(const struct values *values, struct node *node)
     gate_name(node->gate, info.address);
     if (node->registration)
         registration_serve(node->registration, &info, serve_load(node->serve));
-    observe_serving(node->observe, info.model, info.fingerprint);
+    observe_serving(node->observe, node->serve, &info);
+}
+
+/* SIGHUP. What has a fault stays as it was. */
+static void read_again(struct node *node)
+{
+    struct error err;
+    if (gate_reload(node->gate, &err) == STATUS_OK)
+        log_line(LOG_INFO, "keys were read again");
+    else
+        log_line(LOG_ERROR, "%s; going on with the keys from before", err.text);
+    (void)serve_reload_certificate(node->serve, &err);      /* the log says how it went */
 }
 
 /* Returns when the program shall end. */
 static void wait_for_end(const sigset_t *signals, struct node *node)
 {
     int number = 0;
-    struct error err;
     while (sigwait(signals, &number) != 0 || number == SIGUSR1 || number == SIGHUP) {
         if (number == SIGUSR1)
             serve_dump(node->serve);
-        else if (gate_reload(node->gate, &err) == STATUS_OK)
-            log_line(LOG_INFO, "keys were read again");
         else
-            log_line(LOG_ERROR, "%s; going on with the keys from before", err.text);
+            read_again(node);
     }
     log_line(LOG_INFO, "%s: finishing open utterances; a second signal ends at once",
              strsignal(number));

@@ -17,6 +17,7 @@ struct observe {
     enum observe_state state;
     struct registration *registration;      /* NULL: none (any more) */
     struct gate *gate;                      /* NULL: not yet */
+    const struct serve *serve;              /* NULL: not yet, or not any more */
     char model[64], fingerprint[20];
 };
 
@@ -48,28 +49,27 @@ static bool ready(void *context, char reason[PROBES_REASON_MAX])
     return state == STATE_SERVING;
 }
 
-static void write_info(FILE *out, const char *name, const char *help,
-                       const struct metric_label labels[2])
+static void write_model(const struct observe *observe, FILE *out)
 {
-    const struct metric_sample sample = {.name = name, .labels = labels, .n_labels = 2,
-                                         .value = 1};
-    metrics_text_family(out, name, help, METRIC_GAUGE);
+    const struct metric_label labels[2] = {{"model", observe->model},
+                                           {"fingerprint", observe->fingerprint}};
+    const struct metric_sample sample = {.name = "specasr_target_info", .labels = labels,
+                                         .n_labels = 2, .value = 1};
+    metrics_text_family(out, sample.name, "The model that is served.", METRIC_GAUGE);
     metrics_text_sample(out, &sample);
 }
 
 static void collect(void *context, FILE *out)
 {
     struct observe *observe = context;
-    const struct metric_label build[2] = {{"program", "target_node"},
-                                          {"version", SPECASR_VERSION}};
-    write_info(out, "specasr_build_info", "The program.", build);
+    metrics_build_info(out, "target_node", SPECASR_VERSION);
     pthread_mutex_lock(&observe->lock);
-    const struct metric_label model[2] = {{"model", observe->model},
-                                          {"fingerprint", observe->fingerprint}};
     if (observe->model[0])
-        write_info(out, "specasr_target_info", "The model that is served.", model);
+        write_model(observe, out);
     if (observe->gate)
         gate_collect(observe->gate, out);
+    if (observe->serve)
+        metrics_certificate(out, serve_certificate_expiry(observe->serve));
     pthread_mutex_unlock(&observe->lock);
 }
 
@@ -120,12 +120,14 @@ void observe_gate(struct observe *observe, struct gate *gate)
     pthread_mutex_unlock(&observe->lock);
 }
 
-void observe_serving(struct observe *observe, const char *model, uint64_t fingerprint)
+void observe_serving(struct observe *observe, const struct serve *serve,
+                     const struct wire_target_info *info)
 {
     pthread_mutex_lock(&observe->lock);
     observe->state = STATE_SERVING;
-    snprintf(observe->model, sizeof(observe->model), "%s", model);
-    snprintf(observe->fingerprint, sizeof(observe->fingerprint), "%016" PRIx64, fingerprint);
+    observe->serve = serve;
+    snprintf(observe->model, sizeof(observe->model), "%s", info->model);
+    snprintf(observe->fingerprint, sizeof(observe->fingerprint), "%016" PRIx64, info->fingerprint);
     pthread_mutex_unlock(&observe->lock);
 }
 
@@ -136,6 +138,7 @@ void observe_draining(struct observe *observe)
     pthread_mutex_lock(&observe->lock);
     observe->state = STATE_DRAINING;
     observe->registration = NULL;
+    observe->serve = NULL;
     pthread_mutex_unlock(&observe->lock);
 }
 

@@ -8,6 +8,7 @@
 #include "gate.h"
 #include "metrics/tables.h"
 #include "register.h"
+#include "serve.h"
 
 struct observe;
 
@@ -22,8 +23,10 @@ struct metrics *observe_metrics(struct observe *observe);
 /* Shows the use of its keys too. Borrowed until observe_stop. */
 void observe_gate(struct observe *observe, struct gate *gate);
 
-/* Ready, with this model; not ready any more. observe_draining accepts NULL. */
-void observe_serving(struct observe *observe, const char *model, uint64_t fingerprint);
+/* Ready, with this model; not ready any more. `serve` is borrowed until observe_draining, which
+ * accepts NULL. */
+void observe_serving(struct observe *observe, const struct serve *serve,
+                     const struct wire_target_info *info);
 void observe_draining(struct observe *observe);
 
 /* Accepts NULL. */

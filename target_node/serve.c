@@ -570,6 +570,16 @@ const struct load *serve_load(const struct serve *serve)
     return &serve->load;
 }
 
+enum status serve_reload_certificate(struct serve *serve, struct error *err)
+{
+    return rpc_server_reload(serve->server, err);
+}
+
+int64_t serve_certificate_expiry(const struct serve *serve)
+{
+    return rpc_server_certificate_expiry(serve->server);
+}
+
 void serve_dump(struct serve *serve)
 {
     atomic_store(&serve->dump, true);

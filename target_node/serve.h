@@ -32,6 +32,12 @@ uint16_t serve_port(const struct serve *serve);
 /* How busy it is; lives until serve_stop. */
 const struct load *serve_load(const struct serve *serve);
 
+/* Reads the PEM files again now (they are also read when they change); the log says how it went. */
+enum status serve_reload_certificate(struct serve *serve, struct error *err);
+
+/* When the certificate in use expires, in seconds since 1970; 0: there is none. */
+int64_t serve_certificate_expiry(const struct serve *serve);
+
 /* Writes every session to the log: id, age, state, rows; never text. From any thread. */
 void serve_dump(struct serve *serve);
 

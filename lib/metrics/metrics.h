@@ -102,6 +102,11 @@ struct metric_sample {
 };
 void metrics_text_sample(FILE *out, const struct metric_sample *sample);
 
+/* For collectors: specasr_build_info; specasr_certificate_expiry_seconds of a certificate that is
+ * good until `expiry` (seconds since 1970), nothing for 0. */
+void metrics_build_info(FILE *out, const char *program, const char *version);
+void metrics_certificate(FILE *out, int64_t expiry);
+
 /* A collector with the usual process_* series (memory, processor time, open files, start time),
  * from /proc; what cannot be read is left out. The context is not used. */
 void metrics_process(void *context, FILE *out);

@@ -52,8 +52,10 @@ static const struct {
 } link_texts[] = {
     {"Connection refused", "nothing listens there: is the server running?"},
     {"No such file or directory", "the socket is not there: is the server running?"},
-    {"CERTIFICATE_VERIFY_FAILED", "its certificate is not signed by the given authority or has expired"},
-    {"certificate verify failed", "its certificate is not signed by the given authority or has expired"},
+    {"CERTIFICATE_VERIFY_FAILED",
+     "its certificate is not signed by the given authority or has expired"},
+    {"certificate verify failed",
+     "its certificate is not signed by the given authority or has expired"},
     {"Hostname Verification Check failed", "its certificate is for another name"},
     {"is not in peer certificate", "its certificate is for another name"},
     {"WRONG_VERSION_NUMBER", "it does not speak TLS"},

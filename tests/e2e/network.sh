@@ -13,7 +13,8 @@ authority() { openssl req -x509 -newkey rsa:2048 -nodes -keyout "$1.key" -out "$
 { authority good_ca && authority wrong_ca && certificate server localhost good_ca && certificate client somebody good_ca &&
     certificate stranger stranger wrong_ca; } >openssl.log 2>&1 || fail "certificates" "$(tail -n 3 openssl.log)"
 
-start_target tls --model base --tls-certificate server.pem --tls-key server.key || exit 2
+cp server.pem live.pem; cp server.key live.key
+start_target tls --model base --metrics :0 --tls-certificate live.pem --tls-key live.key || exit 2
 tls_pid=$target_pid
 client --target "$address" --tls-ca good_ca.pem --no-draft "$good_file"
 verdict "TLS" "$(why_not_text "$good_text")"
@@ -36,6 +37,16 @@ kill -TERM "$target_pid"
 address=${refused[1]}
 client --target "$address" --tls-ca good_ca.pem --no-draft "$good_file"
 verdict "TLS: goes on serving" "$(why_not_text "$good_text")"
+# A renewal: by the other authority, so that it is seen who serves.
+{ certificate renewed localhost wrong_ca && mv renewed.key live.key && mv renewed.pem live.pem; } 2>>openssl.log
+client --target "$address" --tls-ca wrong_ca.pem --no-draft "$good_file"
+verdict "TLS: a renewed certificate without a restart" "$(why_not_text "$good_text")"
+kill -HUP "$tls_pid"
+verdict "TLS: the log names the date" "$(wait_for 20 grep -q 'keys were read again' tls.log &&
+    grep -q 'certificate live.pem was read again: valid until 20' tls.log || tail -n 3 tls.log)"
+expiry=$(curl -s "http://127.0.0.1:$(sed -n 's/.*metrics on port \([0-9]*\).*/\1/p' tls.log)/metrics" |
+    awk '$1 == "specasr_certificate_expiry_seconds" {print $2}')
+verdict "TLS: the metric of its end" "$([ "${expiry:-0}" -gt 172000 ] && [ "$expiry" -le 172800 ] || echo "'$expiry' s")"
 kill -TERM "$tls_pid"
 
 "$bin/target_node" --no-config --model tiny.en --listen 127.0.0.1:0 --tls-certificate server.pem --tls-key client.key >out 2>err & pid=$!

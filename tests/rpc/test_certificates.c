@@ -1,4 +1,4 @@
-/* Certificates that change while programs run: a renewal, one half written, one that has expired. */
+/* Certificates that change while programs run: a renewal, half of one, one that has expired. */
 #include "rpc_test.h"
 
 #include "base/log.h"
