@@ -16,7 +16,7 @@ passes x ms(mean rows of a pass) + steps x ms(mean rows of a step). On a curve t
 overlapped, each file has a draft_node of its own, so that no other file's work is in its time. wall: total time less
 the target's encoder and less what connecting and sending cost `ar` a file (its total less encoder and passes). Encoders are
 paced over --encode-floor, at the published distance between the draft's and the target's: drafts begin no earlier
-than they would there. --rtt MS: through tests/e2e/relay.py, MS round-trip time (also K times as slow).
+than they would there. --rtt MS: through tools/relay.c, MS round-trip time (also K times as slow).
 """
 import argparse
 import collections
@@ -85,8 +85,8 @@ class StudyTarget(check_speech.Target):
     def __enter__(self):
         super().__enter__()
         if self.rtt_ms > 0:
-            script = os.path.join(HERE, "..", "tests", "e2e", "relay.py")
-            self.relay = subprocess.Popen([sys.executable, script, self.address, str(self.rtt_ms / 2)],
+            relay = os.path.join(self.bin, "relay")
+            self.relay = subprocess.Popen([relay, "--no-config", self.address, "delay %g" % (self.rtt_ms / 2)],
                                           stdout=subprocess.PIPE, text=True)
             self.address = self.relay.stdout.readline().split()[-1]
         return self

@@ -100,6 +100,18 @@ start_target() { # NAME ARGUMENTS...
 address_in() { sed -n 's/.*listening on \([0-9.]*:[0-9]*\).*/\1/p' "$1" | head -n 1; }
 listens_or_ended() { [ -n "$(address_in "$1")" ] || gone "$2"; }
 
+# ---- the network between ----
+
+# Starts a relay in front of ADDRESS: sets relay_pid and relay, its address. `tell NAME COMMAND` changes it later.
+start_relay() { # NAME ADDRESS COMMAND...
+    local name=$1 behind=$2; shift 2
+    "$bin/relay" --no-config --control "$work/$name.control" "$behind" "$@" >"$work/$name.log" 2>&1 & relay_pid=$!
+    wait_for "$limit" listens_or_ended "$work/$name.log" "$relay_pid"
+    relay=$(address_in "$work/$name.log")
+    [ -n "$relay" ] || { echo "$0: relay $name did not start:" >&2; cat "$work/$name.log" >&2; return 1; }
+}
+tell() { echo "$2" >"$work/$1.control"; }
+
 # ---- clients ----
 
 # Runs draft_node: sets rc, took_ms; stdout in $work/out, stderr in $work/err.

@@ -67,9 +67,7 @@ kill -TERM "$target_pid"
 # ---- 100 ms each way ----
 
 start_target plain --model base || exit 2
-/usr/bin/python3 "$here/relay.py" "$address" 100 >relay.log 2>&1 &
-wait_for "$limit" listens_or_ended relay.log $!
-relay=$(address_in relay.log)
+start_relay slow "$address" 'delay 100' || exit 2
 short=("$good_file" "$cards/002.wav" "$good_file" "$cards/003.wav" "$good_file" "$cards/002.wav" "$cards/003.wav")
 
 # Median of total_ms, by file, without the first (which connects); in turns, because other work on the machine comes
