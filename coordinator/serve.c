@@ -7,8 +7,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cluster/call.h"
+#include "cluster/health.h"
 #include "cluster/policy.h"
-#include "wire/health.h"
 
 enum { STOP_GRACE_MS = 300 };
 
@@ -23,6 +23,7 @@ struct coordinator {
     struct coordinator_options options;
     struct clock clock;
     struct rpc_server *server;
+    struct health *health;
     struct method methods[N_METHODS];
     pthread_mutex_t lock;                   /* of all below */
     struct registry *registry;
@@ -186,32 +187,18 @@ static void on_message(struct rpc_call *call, const uint8_t *data, size_t size)
 
 static const struct rpc_handler handler = {.on_message = on_message};
 
-static void health_on_message(struct rpc_call *call, const uint8_t *data, size_t size)
-{
-    struct wire_bytes answer;
-    struct error err;
-    enum status rc = wire_health_answer(data, size, "specasr.v1.Coordinator", true, &answer, &err);
-    if (rc == STATUS_OK)
-        (void)rpc_send(call, answer.data, answer.size);
-    wire_bytes_release(&answer);
-    rpc_finish(call, rc, rc == STATUS_OK ? "" : err.text);
-}
-
-static const struct rpc_handler health_handler = {.on_message = health_on_message};
-
 /* ---- life ---- */
 
 static enum status start_server(struct coordinator *coordinator, struct error *err)
 {
-    struct rpc_method methods[N_METHODS + 1];
+    struct rpc_method methods[N_METHODS + HEALTH_METHODS_N];
     for (uint32_t i = 0; i < N_METHODS; i++) {
         coordinator->methods[i] = (struct method){coordinator, (enum wire_coordinator_kind)(2 * i)};
         methods[i] = (struct rpc_method){
             .name = wire_coordinator_method(coordinator->methods[i].kind), .handler = &handler,
             .context = &coordinator->methods[i]};
     }
-    methods[N_METHODS] = (struct rpc_method){.name = WIRE_HEALTH_METHOD,
-                                             .handler = &health_handler};
+    health_methods(coordinator->health, methods + N_METHODS);
     struct rpc_server_options server = {
         .listen = coordinator->options.listen,
         .tls = coordinator->options.tls,
@@ -237,6 +224,8 @@ enum status coordinator_start(const struct coordinator_options *options, struct 
     pthread_mutex_init(&coordinator->lock, NULL);
     enum status rc = registry_new(&options->registry, coordinator->begun_us,
                                   &coordinator->registry, err);
+    if (rc == STATUS_OK)
+        rc = health_new("specasr.v1.Coordinator", &coordinator->health, err);
     if (rc == STATUS_OK)
         rc = start_server(coordinator, err);
     if (rc != STATUS_OK) {
@@ -318,9 +307,12 @@ void coordinator_stop(struct coordinator **coordinator_ptr)
     struct coordinator *coordinator = *coordinator_ptr;
     if (!coordinator)
         return;
+    if (coordinator->health)
+        health_set(coordinator->health, false);
     if (coordinator->server)
         rpc_server_stop(coordinator->server, STOP_GRACE_MS);
     rpc_server_free(&coordinator->server);
+    health_free(&coordinator->health);
     registry_free(&coordinator->registry);
     pthread_mutex_destroy(&coordinator->lock);
     free(coordinator);

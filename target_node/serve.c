@@ -8,8 +8,8 @@
 
 #include "base/log.h"
 #include "base/queue.h"
+#include "cluster/health.h"
 #include "count.h"
-#include "wire/health.h"
 #include "wire/wire.h"
 
 enum {
@@ -54,6 +54,7 @@ struct serve {
     struct engine *engine;
     struct target *target;
     struct rpc_server *server;
+    struct health *health;
     struct queue *events;
     struct event wake;
     struct wire_bytes vocabulary;           /* packed answer of GetVocabulary */
@@ -187,21 +188,6 @@ static void vocabulary_on_message(struct rpc_call *call, const uint8_t *data, si
 }
 
 static const struct rpc_handler vocabulary_handler = {.on_message = vocabulary_on_message};
-
-static void health_on_message(struct rpc_call *call, const uint8_t *data, size_t size)
-{
-    struct serve *serve = rpc_user(call);
-    struct wire_bytes answer;
-    struct error err;
-    enum status rc = wire_health_answer(data, size, "specasr.v1.Verify",
-                                        !atomic_load(&serve->stopping), &answer, &err);
-    if (rc == STATUS_OK)
-        (void)rpc_send(call, answer.data, answer.size);
-    wire_bytes_release(&answer);
-    rpc_finish(call, rc, rc == STATUS_OK ? "" : err.text);
-}
-
-static const struct rpc_handler health_handler = {.on_message = health_on_message};
 
 /* ---- model thread ---- */
 
@@ -501,11 +487,11 @@ static enum status pack_vocabulary(struct serve *serve, struct error *err)
 static enum status start_server(struct serve *serve, const struct serve_options *options,
                                 struct error *err)
 {
-    const struct rpc_method methods[] = {
+    struct rpc_method methods[2 + HEALTH_METHODS_N] = {
         {"/specasr.v1.Verify/Session", &session_handler, serve},
         {"/specasr.v1.Verify/GetVocabulary", &vocabulary_handler, serve},
-        {WIRE_HEALTH_METHOD, &health_handler, serve},
     };
+    health_methods(serve->health, methods + 2);
     struct rpc_server_options server = {
         .listen = options->listen,
         .tls = options->tls,
@@ -540,6 +526,8 @@ enum status serve_start(struct engine *engine, const struct serve_options *optio
     enum status rc = queue_new(EVENTS_MAX, &serve->events, err);
     if (rc == STATUS_OK)
         rc = queue_new(1, &serve->watchdog_end, err);
+    if (rc == STATUS_OK)
+        rc = health_new("specasr.v1.Verify", &serve->health, err);
     if (rc == STATUS_OK)
         rc = target_new(engine, &options->target, &serve->target, err);
     if (rc == STATUS_OK)
@@ -603,6 +591,8 @@ void serve_stop(struct serve **serve_ptr, uint32_t grace_ms)
     struct serve *serve = *serve_ptr;
     if (!serve)
         return;
+    if (serve->health)
+        health_set(serve->health, false);
     stop_model_thread(serve, grace_ms);
     if (serve->watchdog_runs) {
         queue_close(serve->watchdog_end);
@@ -611,6 +601,7 @@ void serve_stop(struct serve **serve_ptr, uint32_t grace_ms)
     if (serve->server)
         rpc_server_stop(serve->server, 300);
     rpc_server_free(&serve->server);
+    health_free(&serve->health);
     void *item;
     while (serve->events && queue_pop(serve->events, 0, &item) == QUEUE_OK)
         handle_event(serve, item);

@@ -1,5 +1,6 @@
 #include "wire/health.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "health.pb-c.h"
@@ -18,27 +19,6 @@ static enum status parse(const ProtobufCMessageDescriptor *type, const uint8_t *
     return wire_parse(type, data, size, UNPACK_MEMORY_MAX, out, err);
 }
 
-enum status wire_health_answer(const uint8_t *data, size_t size, const char *service, bool serving,
-                               struct wire_bytes *out, struct error *err)
-{
-    ProtobufCMessage *message = NULL;
-    response_message response = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;
-    *out = (struct wire_bytes){0};
-    enum status rc = parse(&grpc__health__v1__health_check_request__descriptor, data, size,
-                           &message, err);
-    if (rc != STATUS_OK)
-        return rc;
-    const char *asked = ((request_message *)message)->service;
-    bool known = asked[0] == '\0' || strcmp(asked, service) == 0;
-    wire_free_message(message);
-    if (!known)
-        return error_set(err, STATUS_NOT_FOUND, "only the health of %s is known here", service);
-    response.status = serving
-                          ? GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
-                          : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING;
-    return wire_emit(&response.base, out, err);
-}
-
 enum status wire_health_ask(const char *service, struct wire_bytes *out, struct error *err)
 {
     request_message request = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
@@ -47,16 +27,44 @@ enum status wire_health_ask(const char *service, struct wire_bytes *out, struct 
     return wire_emit(&request.base, out, err);
 }
 
-enum status wire_health_read(const uint8_t *data, size_t size, bool *serving, struct error *err)
+enum status wire_health_asked(const uint8_t *data, size_t size,
+                              char service[WIRE_HEALTH_SERVICE_MAX + 1], struct error *err)
 {
     ProtobufCMessage *message = NULL;
-    *serving = false;
+    service[0] = '\0';
+    enum status rc = parse(&grpc__health__v1__health_check_request__descriptor, data, size,
+                           &message, err);
+    if (rc != STATUS_OK)
+        return rc;
+    const char *asked = ((request_message *)message)->service;
+    if (strlen(asked) > WIRE_HEALTH_SERVICE_MAX)
+        rc = error_set(err, STATUS_CORRUPT, "a service's name of %zu bytes", strlen(asked));
+    else
+        snprintf(service, WIRE_HEALTH_SERVICE_MAX + 1, "%s", asked);
+    wire_free_message(message);
+    return rc;
+}
+
+enum status wire_health_answer(enum wire_health state, struct wire_bytes *out, struct error *err)
+{
+    response_message response = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;
+    *out = (struct wire_bytes){0};
+    response.status = (Grpc__Health__V1__HealthCheckResponse__ServingStatus)state;
+    return wire_emit(&response.base, out, err);
+}
+
+enum status wire_health_read(const uint8_t *data, size_t size, enum wire_health *state,
+                             struct error *err)
+{
+    ProtobufCMessage *message = NULL;
+    *state = WIRE_HEALTH_UNKNOWN;
     enum status rc = parse(&grpc__health__v1__health_check_response__descriptor, data, size,
                            &message, err);
     if (rc != STATUS_OK)
         return rc;
-    *serving = ((response_message *)message)->status ==
-               GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING;
+    int64_t number = ((response_message *)message)->status;
+    if (number > 0 && number < WIRE_HEALTH_N)
+        *state = (enum wire_health)number;
     wire_free_message(message);
     return STATUS_OK;
 }

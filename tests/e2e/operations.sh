@@ -92,12 +92,18 @@ expect "health of its service" "$("$helpers/health" "$address" specasr.v1.Verify
 expect "health of the coordinator" "$("$helpers/health" "$coordinator" specasr.v1.Coordinator)" SERVING
 verdict "health of what is not there" "$("$helpers/health" "$address" other | grep -q 'only the health of' || echo "not refused")"
 
+"$helpers/health" "$address" specasr.v1.Verify --watch >watched & watch_pid=$!
+"$helpers/health" "$address" other --watch >watched_other &
+verdict "watching a target" "$(wait_for 20 grep -qx SERVING watched || cat watched)"
+verdict "watching what is not there" "$(wait_for 20 grep -qx SERVICE_UNKNOWN watched_other || cat watched_other)"
+
 # ---- the end ----
 
 get "$target_metrics" /readyz; expect "still ready after a dump" "$code" 200
 "$bin/target_node" --no-config --model tiny.en --listen 127.0.0.1:0 --metrics "127.0.0.1:$target_metrics" >out 2>err; rc=$?
 verdict "the port of the metrics in use" "$(why_not_refused 1 '^target_node: error: --metrics: .*in use')"
 kill "$target_pid"; wait "$target_pid"; expect "the target ends" $? 0
+wait "$watch_pid"; expect "who watched was told before" "$(head -n 2 watched | tr '\n' ' ')" "SERVING NOT_SERVING "
 kill "$coordinator_pid"; wait "$coordinator_pid"; expect "the coordinator ends" $? 0
 
 # ---- nobody unnamed beyond this machine ----
