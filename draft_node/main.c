@@ -22,6 +22,7 @@
 #include "config/exit_codes.h"
 #include "config/options.h"
 #include "config/version.h"
+#include "engine/toy.h"
 #include "model/resolve.h"
 #include "output/summary.h"
 #include "place.h"
@@ -77,7 +78,7 @@ static const struct option table[] = {
      .help = "Draft with a local model. --no-draft: the target alone; the text is the same."},
     {.name = "model", .short_name = 'm', .type = OPTION_STRING, .offset = AT(model),
      .initial = "tiny.en", .value_name = "FILE|NAME", .group = "Draft",
-     .help = "Draft model (GGUF), or the name of a fetched one."},
+     .help = "Draft model (GGUF), or the name of a fetched one. For load tests toy:SEED:SHARE."},
     {.name = "draft-weights", .type = OPTION_CHOICE, .offset = AT(weights), .choices = weights,
      .initial = "mixed", .group = "Draft",
      .help = "Weights of the draft model in memory, at most this large: a smaller model drafts "
@@ -353,6 +354,8 @@ static enum status open_draft(const struct values *values, struct engine *engine
     char path[MODEL_PATH_MAX];
     struct cpu_options cpu = {.n_threads = draft_threads(values), .kernels = values->kernels,
                               .weights = (enum cpu_weights)values->weights};
+    if (toy_named(values->model))
+        return toy_open(engine, values->model, err);
     enum status rc = model_find(values->model, path, sizeof(path), err);
     if (rc == STATUS_OK)
         rc = engine_open(engine, path, &cpu, err);

@@ -13,12 +13,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file_limit.h"
 #include "base/log.h"
 #include "base/signals.h"
 #include "base/standard_streams.h"
 #include "config/exit_codes.h"
 #include "config/options.h"
 #include "config/version.h"
+#include "engine/toy.h"
 #include "model/resolve.h"
 #include "observe.h"
 #include "register.h"
@@ -59,7 +61,8 @@ static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL}
 static const struct option table[] = {
     {.name = "model", .short_name = 'm', .type = OPTION_STRING, .offset = AT(model),
      .initial = "base", .value_name = "FILE|NAME", .group = "Model",
-     .help = "Model file (GGUF), or the name of a fetched model: base, tiny.en, base-q8_0."},
+     .help = "Model file (GGUF), or the name of a fetched model: base, tiny.en, base-q8_0. For "
+             "load tests toy:SEED, which makes words of a hash of the audio."},
     {.name = "listen", .short_name = 'l', .type = OPTION_ADDRESS, .offset = AT(listen), .min = 0,
      .max = 65535, .initial = "127.0.0.1:7600", .value_name = "HOST:PORT", .group = "Network",
      .help = "Where clients connect. Port 0 takes a free one. The port opens when the model is "
@@ -78,7 +81,7 @@ static const struct option table[] = {
              "time; choices stay the model's."},
     {.name = "encoder-blas", .type = OPTION_BOOL, .offset = AT(encoder_blas), .group = "Speed",
      .help = "Encoder products through OpenBLAS instead of own kernels (slower; for comparison)."},
-    {.name = "sessions", .type = OPTION_INT, .offset = AT(sessions), .min = 1, .max = 4096,
+    {.name = "sessions", .type = OPTION_INT, .offset = AT(sessions), .min = 1, .max = 65536,
      .initial = "64", .group = "Network",
      .help = "Clients served at once; more are refused with a retry time."},
     {.name = "coordinator", .short_name = 'c', .type = OPTION_ADDRESSES, .offset = AT(coordinator),
@@ -219,15 +222,31 @@ static enum status open_model(const struct values *values, struct node *node, st
     char path[MODEL_PATH_MAX];
     struct cpu_options cpu = {.n_threads = (uint32_t)values->threads, .kernels = values->kernels,
                               .encoder_blas = values->encoder_blas};
-    enum status rc = model_find(values->model, path, sizeof(path), err);
-    if (rc == STATUS_OK)
-        rc = engine_open(&node->engine, path, &cpu, err);
+    enum status rc = STATUS_OK;
+    if (toy_named(values->model)) {
+        log_line(LOG_WARN, "for load tests only: %s recognises no speech", values->model);
+        rc = toy_open(&node->engine, values->model, err);
+    } else {
+        rc = model_find(values->model, path, sizeof(path), err);
+        if (rc == STATUS_OK)
+            rc = engine_open(&node->engine, path, &cpu, err);
+    }
     if (rc == STATUS_OK && (values->pace || values->shape)) {
         log_line(LOG_WARN, "for studies only: the times are those of %s",
                  values->shape ? values->shape : values->pace);
         rc = engine_slow(&node->engine, values->pace, values->shape, &cpu, err);
     }
     return rc;
+}
+
+/* Each client has a connection, and with it a file. */
+static void check_file_limit(int64_t sessions)
+{
+    enum { OWN_FILES = 128 };
+    uint64_t limit = file_limit_raise();
+    if (limit < (uint64_t)sessions + OWN_FILES)
+        log_line(LOG_WARN, "this process may open %" PRIu64 " files, too few for %" PRId64
+                 " sessions: raise `ulimit -n` (LimitNOFILE= of its unit)", limit, sessions);
 }
 
 static enum status start_serving(const struct values *values, struct node *node, struct error *err)
@@ -243,6 +262,7 @@ static enum status start_serving(const struct values *values, struct node *node,
         .registration = node->registration,
     };
     options.target.sessions_max = (uint32_t)values->sessions;
+    check_file_limit(values->sessions);
     option_address_format(&values->listen, listen, sizeof(listen));
     enum status rc = serve_start(&node->engine, &options, &node->serve, err);
     if (rc != STATUS_OK)

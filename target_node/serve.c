@@ -20,7 +20,8 @@ enum {
     SLOW_US = 500000,                       /* speaks for a step that lasts longer than this, */
     STUCK_US = 60000000,                    /* and no more for one that will never end */
     POLICY_US = 250000,                     /* the policy is looked at this often, and each turn */
-    MEASURE_US = 250000                     /* costs of rows, before the first client */
+    MEASURE_US = 250000,                    /* costs of rows, before the first client */
+    OTHER_CALLS_MAX = 1024                  /* vocabulary, health, sessions to be refused */
 };
 
 /* One client's stream. The rpc thread sets `gone`; the model thread owns all else. The watchdog
@@ -496,6 +497,7 @@ static enum status start_server(struct serve *serve, const struct serve_options 
         .listen = options->listen,
         .tls = options->tls,
         .limits = {.message_max = WIRE_VOCABULARY_MAX},
+        .calls_max = options->target.sessions_max + OTHER_CALLS_MAX,
         .methods = methods,
         .n_methods = ARRAY_LEN(methods),
     };

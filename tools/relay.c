@@ -22,12 +22,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file_limit.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "config/exit_codes.h"
@@ -614,15 +614,6 @@ static enum status open_control(struct relay *relay, const char *path, struct er
     return error_set(err, STATUS_IO, "%s: %s", path, strerror(errno));
 }
 
-static void raise_file_limit(void)
-{
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
-}
-
 /* Commands of the command line, all of them checked before the port opens. */
 static enum status apply_all(struct relay *relay, const char *const *commands, bool check_only,
                              struct error *err)
@@ -695,7 +686,7 @@ int main(int argc, char **argv)
         return exit_code;
     log_init("relay", LOG_INFO);
     setvbuf(stdout, NULL, _IOLBF, 0);
-    raise_file_limit();
+    (void)file_limit_raise();
     sigset_t while_waiting = take_signals();
     const char *const *arguments = options_positional(options, &n);
     if (n == 0) {

@@ -1,5 +1,6 @@
 #include "engine/engine.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "backend/paced/paced.h"
@@ -89,6 +90,7 @@ void engine_close(struct engine *engine)
     backend_free(&engine->backend);
     model_close(&engine->shape);
     model_close(&engine->model);
+    free(engine->toy);
     memset(engine, 0, sizeof(*engine));
 }
 

@@ -18,6 +18,7 @@
 struct engine {
     struct model *model;                    /* NULL for the toy backend */
     struct model *shape;                    /* NULL: none */
+    struct model_description *toy;          /* the toy's (engine/toy.h); else NULL */
     const struct model_description *description;
     struct backend *backend;
     struct rules_masks *masks;

@@ -14,8 +14,7 @@ struct toy_engine {
 void toy_engine_open(struct toy_engine *toy, uint64_t seed, float mistakes);
 void toy_engine_close(struct toy_engine *toy);
 
-/* A byte-level vocabulary for the toy: 256 bytes, 200 words that encode does not find (their bytes
- * come back), special tokens. An engine's own has the hash 1; others map text by its bytes. */
+/* toy_tokenizer_new; errors fail the test. */
 void toy_tokenizer(const struct model_description *description, uint64_t hash,
                    struct tokenizer **out);
 
