@@ -30,7 +30,10 @@
 #include "model/model.h"
 #include "rules/rules.h"
 
-enum { BACKEND_ROWS_MAX = 64 };
+enum {
+    BACKEND_ROWS_MAX = 64,
+    BACKEND_WINDOWS = 2                 /* in the encoder at once */
+};
 
 struct sequence;
 
@@ -94,11 +97,11 @@ MUST_CHECK enum status backend_open(struct backend *backend, struct sequence **o
                                     struct error *err);
 
 /* Works on the encoder for about budget_us (UINT64_MAX: to the end; at least one slice is done) and
- * sets *done. Features must be there and the same until done, or until the sequence is closed: a
- * backend encodes one window at a time, and a call for another sequence first helps to finish the
- * one under way (so it may return with its own window not yet begun). Encoding again after done
- * starts a new window: kept rows are dropped. The result does not depend on slicing or on other
- * sequences. STATUS_INVALID for an odd or too large number of frames. */
+ * sets *done. Features must be there and the same until done, or until the sequence is closed.
+ * BACKEND_WINDOWS may be under way at once, slice by slice in any order; a call for one more first
+ * helps to finish the one that began first (so it may return with its own window not yet begun).
+ * Encoding again after done starts a new window: kept rows are dropped. The result does not depend
+ * on slicing or on other sequences. STATUS_INVALID for an odd or too large number of frames. */
 MUST_CHECK enum status backend_encode(struct sequence *sequence,
                                       const struct backend_features *features, uint64_t budget_us,
                                       bool *done, struct error *err);

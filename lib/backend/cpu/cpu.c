@@ -55,7 +55,7 @@ static enum status clear_window(struct cpu_sequence *sequence,
 static enum status encode_nothing(struct cpu_sequence *sequence,
                                   const struct backend_features *features, struct error *err)
 {
-    SA_ASSERT(backend_of(&sequence->base)->encoder.sequence != sequence);
+    SA_ASSERT(!encoder_job_of(&backend_of(&sequence->base)->encoder, sequence));
     enum status status = clear_window(sequence, features, err);
     if (status != STATUS_OK)
         return status;
@@ -67,20 +67,37 @@ static enum status encode_nothing(struct cpu_sequence *sequence,
 /* Works on another sequence's window; true when it is done and time is left. */
 static bool help(struct cpu_backend *backend, uint64_t deadline)
 {
-    struct cpu_sequence *other = backend->encoder.sequence;
-    other->finished_by_other = encoder_advance(backend, deadline);
+    struct encoder_job *job = encoder_first_job(&backend->encoder);
+    struct cpu_sequence *other = job->sequence;
+    other->finished_by_other = encoder_advance(backend, job, deadline);
     return other->finished_by_other && clock_us(&backend->clock) < deadline;
 }
 
-/* A window of another sequence may be under way: the one who asks helps to finish it first, so that
- * windows are done in the order in which they began and nobody waits for a caller that went away.
- */
+/* No more windows may begin: the one who asks helps to finish the first, so that nobody waits for a
+ * caller that went away. *job stays NULL when that takes all the time there is. */
+static enum status begin_window(struct cpu_sequence *sequence,
+                                const struct backend_features *features, uint64_t deadline,
+                                struct encoder_job **job, struct error *err)
+{
+    struct cpu_backend *backend = backend_of(&sequence->base);
+    struct encoder_job *free_job = encoder_free_job(backend);
+    if (!free_job && help(backend, deadline))
+        free_job = encoder_free_job(backend);
+    if (!free_job)
+        return STATUS_OK;
+    enum status status = clear_window(sequence, features, err);
+    if (status != STATUS_OK)
+        return status;
+    encoder_begin(backend, free_job, sequence, features);
+    *job = free_job;
+    return STATUS_OK;
+}
+
 static enum status verb_encode(struct sequence *base, const struct backend_features *features,
                                uint64_t budget_us, bool *done, struct error *err)
 {
     struct cpu_sequence *sequence = (struct cpu_sequence *)base;
     struct cpu_backend *backend = backend_of(base);
-    struct encoder *encoder = &backend->encoder;
     uint64_t now = clock_us(&backend->clock);
     uint64_t deadline = budget_us > UINT64_MAX - now ? UINT64_MAX : now + budget_us;
     enum status status = check_features(backend->description, features, err);
@@ -95,16 +112,12 @@ static enum status verb_encode(struct sequence *base, const struct backend_featu
         *done = true;
         return STATUS_OK;
     }
-    if (encoder->sequence && encoder->sequence != sequence && !help(backend, deadline))
-        return STATUS_OK;
-    if (!encoder->sequence) {
-        status = clear_window(sequence, features, err);
-        if (status != STATUS_OK)
-            return status;
-        encoder_begin(backend, sequence, features);
-    }
-    *done = encoder_advance(backend, deadline);
-    return STATUS_OK;
+    struct encoder_job *job = encoder_job_of(&backend->encoder, sequence);
+    if (!job)
+        status = begin_window(sequence, features, deadline, &job, err);
+    if (job)
+        *done = encoder_advance(backend, job, deadline);
+    return status;
 }
 
 static enum status verb_forward(struct backend *backend, struct backend_row *rows, uint32_t n_rows,
@@ -126,8 +139,9 @@ static void verb_close(struct sequence *base)
 {
     struct cpu_sequence *sequence = (struct cpu_sequence *)base;
     struct cpu_backend *backend = backend_of(base);
-    if (backend->encoder.sequence == sequence)
-        backend->encoder.sequence = NULL;
+    struct encoder_job *job = encoder_job_of(&backend->encoder, sequence);
+    if (job)
+        job->sequence = NULL;
     sequence_release(sequence);
     free(sequence);
 }

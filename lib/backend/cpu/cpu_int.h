@@ -130,33 +130,48 @@ enum {
     ENCODER_CHUNK = 512,        /* hidden units of the feed-forward layer at a time */
 };
 
-struct encoder {
-    float *memory;
-    size_t n_bytes;
-    float *mel;                 /* [n_frames + 2][n_mels], first and last row zero */
-    float *x;                   /* [positions][n_state] */
-    float *q, *k, *v;           /* q rows, k and v panels per head; conv1's output lies over them */
-    struct encoder_worker *workers;
-    /* the job under way */
-    struct cpu_sequence *sequence;      /* NULL: none */
+/* One window under way: its activations lie in memory of its own, so that it can be put aside
+ * between two slices. */
+struct encoder_job {
+    struct cpu_sequence *sequence;      /* NULL: free */
     struct backend_features features;
+    uint64_t number;                    /* began as so manieth */
     uint32_t n_positions;
     enum encoder_stage stage;
     uint32_t layer;
-    uint32_t unit;              /* units before this one are done */
+    uint32_t unit;                      /* units before this one are done */
+    float *memory;                      /* NULL: not taken yet */
+    float *mel;                         /* [n_frames + 2][n_mels], first and last row zero */
+    float *x;                           /* [positions][n_state] */
+    float *q, *k, *v;                   /* q rows, k and v panels; conv1's output lies over them */
+};
+
+struct encoder {
+    void *memory;                       /* of the workers */
+    size_t n_bytes, job_bytes;
+    struct encoder_worker *workers;
+    struct encoder_job jobs[BACKEND_WINDOWS];
+    struct encoder_job *job;            /* whose slice this is */
+    uint64_t n_begun;
 };
 
 struct cpu_backend;
 
+/* Takes the memory of the workers and of one job: of the others when they are wanted. */
 MUST_CHECK enum status encoder_init(struct cpu_backend *backend, struct error *err);
 void encoder_release(struct cpu_backend *backend);
 
-/* Begins a job for the sequence, which has its memory; no job may be under way. */
-void encoder_begin(struct cpu_backend *backend, struct cpu_sequence *sequence,
-                   const struct backend_features *features);
+/* The job of the sequence, a free one with its memory, the one that began first; NULL: none. */
+struct encoder_job *encoder_job_of(struct encoder *encoder, const struct cpu_sequence *sequence);
+struct encoder_job *encoder_free_job(struct cpu_backend *backend);
+struct encoder_job *encoder_first_job(struct encoder *encoder);
+
+/* Begins a free job for the sequence, which has its memory. */
+void encoder_begin(struct cpu_backend *backend, struct encoder_job *job,
+                   struct cpu_sequence *sequence, const struct backend_features *features);
 
 /* Works until the job is done (true) or the clock reaches `deadline_us`; one slice at least. */
-bool encoder_advance(struct cpu_backend *backend, uint64_t deadline_us);
+bool encoder_advance(struct cpu_backend *backend, struct encoder_job *job, uint64_t deadline_us);
 
 /* Rows [first, first + n_rows) of a linear layer, inputs [k_from, k_to) only. */
 struct project {

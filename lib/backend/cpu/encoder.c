@@ -19,8 +19,9 @@
  * feed-forward layer goes by 512 hidden units, its sums resumed, so that its 4 n_state values per
  * row are never all there.
  *
- * One window is encoded at a time with the backend's scratch. Another sequence that asks meanwhile
- * first helps to finish the window under way (cpu.c).
+ * A window under way is a job with activations of its own; threads keep nothing from slice to
+ * slice. So a window can be put aside for another one at any slice. Of the few jobs all but the
+ * first take their memory when they are wanted.
  */
 #include <math.h>
 #include <stdatomic.h>
@@ -46,7 +47,7 @@ static uint32_t block_rows(uint32_t n, uint32_t n_threads, uint32_t multiple)
     return MIN((rows + multiple - 1) / multiple * multiple, (uint32_t)ENCODER_ROWS);
 }
 
-static uint32_t stage_rows(const struct encoder *e, enum encoder_stage stage)
+static uint32_t stage_rows(const struct encoder_job *e, enum encoder_stage stage)
 {
     return stage == STAGE_MEL || stage == STAGE_CONV1 ? e->features.n_frames : e->n_positions;
 }
@@ -56,17 +57,18 @@ static uint32_t stage_rows(const struct encoder *e, enum encoder_stage stage)
 static uint32_t stage_block(const struct cpu_backend *backend, enum encoder_stage stage)
 {
     uint32_t multiple = stage == STAGE_CROSS ? 48 : backend->gemm->n_rows;
-    return block_rows(stage_rows(&backend->encoder, stage), pool_threads(backend->pool), multiple);
+    uint32_t n_rows = stage_rows(backend->encoder.job, stage);
+    return block_rows(n_rows, pool_threads(backend->pool), multiple);
 }
 
-static uint32_t query_blocks(const struct encoder *e)
+static uint32_t query_blocks(const struct encoder_job *e)
 {
     return (e->n_positions + ENCODER_QUERIES - 1) / ENCODER_QUERIES;
 }
 
 static uint32_t stage_units(const struct cpu_backend *backend)
 {
-    const struct encoder *e = &backend->encoder;
+    const struct encoder_job *e = backend->encoder.job;
     if (e->stage == STAGE_ATTENTION)
         return backend->description->encoder.n_heads * query_blocks(e);
     uint32_t rows = stage_rows(e, e->stage), block = stage_block(backend, e->stage);
@@ -75,7 +77,7 @@ static uint32_t stage_units(const struct cpu_backend *backend)
 
 static struct rows unit_rows(const struct cpu_backend *backend, uint32_t unit)
 {
-    const struct encoder *e = &backend->encoder;
+    const struct encoder_job *e = backend->encoder.job;
     uint32_t block = stage_block(backend, e->stage), first = unit * block;
     return (struct rows){.first = first, .n = MIN(block, stage_rows(e, e->stage) - first)};
 }
@@ -107,7 +109,7 @@ static void norm_block(const struct cpu_backend *backend, const struct norm *nor
 
 static void run_mel(struct cpu_backend *backend, struct rows rows)
 {
-    const struct encoder *e = &backend->encoder;
+    const struct encoder_job *e = backend->encoder.job;
     const struct backend_features *f = &e->features;
     size_t n_mels = f->n_mels;
     if (rows.first == 0) {
@@ -121,7 +123,7 @@ static void run_mel(struct cpu_backend *backend, struct rows rows)
 
 static void run_conv1(struct cpu_backend *backend, const struct encoder_worker *w, struct rows rows)
 {
-    const struct encoder *e = &backend->encoder;
+    const struct encoder_job *e = backend->encoder.job;
     size_t n_state = backend->description->encoder.n_state, n_mels = e->features.n_mels;
     float *conv = e->q, *out = conv + (rows.first + 1) * n_state;
     if (rows.first == 0) {
@@ -136,7 +138,7 @@ static void run_conv1(struct cpu_backend *backend, const struct encoder_worker *
 
 static void run_conv2(struct cpu_backend *backend, const struct encoder_worker *w, struct rows rows)
 {
-    const struct encoder *e = &backend->encoder;
+    const struct encoder_job *e = backend->encoder.job;
     size_t n_state = backend->description->encoder.n_state;
     float *out = e->x + rows.first * n_state;
     struct project job =
@@ -150,8 +152,8 @@ static void run_conv2(struct cpu_backend *backend, const struct encoder_worker *
 
 /* Keys of a block of rows into panels [head][key/16][head_size][16]. Threads may share a panel but
  * never a lane of it, so this stores single floats. */
-static void pack_keys(const struct encoder *e, const struct stack_description *s, struct rows rows,
-                      const float *k)
+static void pack_keys(const struct encoder_job *e, const struct stack_description *s,
+                      struct rows rows, const float *k)
 {
     uint32_t size = s->head_size;
     size_t head_floats = (size_t)round_panel(e->n_positions) * size;
@@ -169,7 +171,7 @@ static void pack_keys(const struct encoder *e, const struct stack_description *s
 static void run_values(struct cpu_backend *backend, const struct encoder_worker *w,
                        struct rows rows, const struct projection *p)
 {
-    const struct encoder *e = &backend->encoder;
+    const struct encoder_job *e = backend->encoder.job;
     size_t panel_floats = (size_t)round_panel(e->n_positions) * PANEL;
     float *to = e->v + (size_t)rows.first * PANEL;
     struct project v = whole(p, rows.n, w->normed, to);
@@ -189,7 +191,7 @@ static void run_values(struct cpu_backend *backend, const struct encoder_worker 
 
 static void run_qkv(struct cpu_backend *backend, const struct encoder_worker *w, struct rows rows)
 {
-    const struct encoder *e = &backend->encoder;
+    const struct encoder_job *e = backend->encoder.job;
     const struct stack_description *s = &backend->description->encoder;
     const struct attention_weights *a = &backend->weights.encoder[e->layer].self;
     size_t at = (size_t)rows.first * s->n_state;
@@ -208,7 +210,7 @@ static void run_qkv(struct cpu_backend *backend, const struct encoder_worker *w,
 static void run_attention(struct cpu_backend *backend, const struct encoder_worker *w,
                           uint32_t unit)
 {
-    const struct encoder *e = &backend->encoder;
+    const struct encoder_job *e = backend->encoder.job;
     const struct stack_description *s = &backend->description->encoder;
     uint32_t head = unit / query_blocks(e), first = unit % query_blocks(e) * ENCODER_QUERIES;
     uint32_t n_keys = round_panel(e->n_positions), size = s->head_size;
@@ -238,7 +240,7 @@ static void run_attention(struct cpu_backend *backend, const struct encoder_work
 
 static void run_feed(struct cpu_backend *backend, const struct encoder_worker *w, struct rows rows)
 {
-    const struct encoder *e = &backend->encoder;
+    const struct encoder_job *e = backend->encoder.job;
     const struct stack_description *s = &backend->description->encoder;
     const struct layer *l = &backend->weights.encoder[e->layer];
     size_t n = (size_t)rows.n * s->n_state;
@@ -278,14 +280,14 @@ static void run_feed(struct cpu_backend *backend, const struct encoder_worker *w
 
 static void run_norm(struct cpu_backend *backend, struct rows rows)
 {
-    float *x = backend->encoder.x + (size_t)rows.first * backend->description->encoder.n_state;
+    float *x = backend->encoder.job->x + (size_t)rows.first * backend->description->encoder.n_state;
     norm_block(backend, &backend->weights.encoder_norm, x, x, rows.n);
 }
 
 /* Keys and values of decoder layer e->layer for a block of positions, head by head. */
 static void run_cross(struct cpu_backend *backend, const struct encoder_worker *w, struct rows rows)
 {
-    const struct encoder *e = &backend->encoder;
+    const struct encoder_job *e = backend->encoder.job;
     const struct stack_description *s = &backend->description->decoder;
     const struct attention_weights *a = &backend->weights.decoder[e->layer].cross;
     const struct kv_layer *store = &e->sequence->cross[e->layer];
@@ -308,7 +310,7 @@ static void run_cross(struct cpu_backend *backend, const struct encoder_worker *
 static void run_unit(struct cpu_backend *backend, const struct encoder_worker *worker,
                      uint32_t unit)
 {
-    enum encoder_stage stage = backend->encoder.stage;
+    enum encoder_stage stage = backend->encoder.job->stage;
     if (stage == STAGE_ATTENTION) {
         run_attention(backend, worker, unit);
         return;
@@ -353,7 +355,7 @@ static void run_slice(void *context, uint32_t thread, uint32_t n_threads)
 
 /* The stage after a finished one: layers repeat QKV, ATTENTION, FEED; CROSS repeats per decoder
  * layer. */
-static void next_stage(const struct cpu_backend *backend, struct encoder *e)
+static void next_stage(const struct cpu_backend *backend, struct encoder_job *e)
 {
     const struct model_description *m = backend->description;
     e->unit = 0;
@@ -369,56 +371,84 @@ static void next_stage(const struct cpu_backend *backend, struct encoder *e)
     }
 }
 
-void encoder_begin(struct cpu_backend *backend, struct cpu_sequence *sequence,
-                   const struct backend_features *features)
+/* ---- jobs ---- */
+
+struct encoder_job *encoder_job_of(struct encoder *encoder, const struct cpu_sequence *sequence)
 {
-    struct encoder *e = &backend->encoder;
-    SA_ASSERT(!e->sequence);
-    e->sequence = sequence;
-    e->features = *features;
-    e->n_positions = features->n_frames / 2;
-    e->stage = STAGE_MEL;
-    e->layer = 0;
-    e->unit = 0;
+    for (uint32_t i = 0; i < BACKEND_WINDOWS; i++)
+        if (encoder->jobs[i].sequence == sequence)
+            return &encoder->jobs[i];
+    return NULL;
 }
 
-bool encoder_advance(struct cpu_backend *backend, uint64_t deadline_us)
+struct encoder_job *encoder_first_job(struct encoder *encoder)
 {
-    struct encoder *e = &backend->encoder;
+    struct encoder_job *first = NULL;
+    for (uint32_t i = 0; i < BACKEND_WINDOWS; i++) {
+        struct encoder_job *job = &encoder->jobs[i];
+        if (job->sequence && (!first || job->number < first->number))
+            first = job;
+    }
+    return first;
+}
+
+void encoder_begin(struct cpu_backend *backend, struct encoder_job *job,
+                   struct cpu_sequence *sequence, const struct backend_features *features)
+{
+    SA_ASSERT(!job->sequence && job->memory);
+    job->sequence = sequence;
+    job->features = *features;
+    job->number = backend->encoder.n_begun++;
+    job->n_positions = features->n_frames / 2;
+    job->stage = STAGE_MEL;
+    job->layer = 0;
+    job->unit = 0;
+}
+
+bool encoder_advance(struct cpu_backend *backend, struct encoder_job *job, uint64_t deadline_us)
+{
+    backend->encoder.job = job;
     pool_hot(backend->pool);
     do {
         struct slice slice = {.backend = backend,
-                              .next = e->unit,
+                              .next = job->unit,
                               .end = stage_units(backend),
                               .deadline_us = deadline_us};
         pool_run(backend->pool, run_slice, &slice);
-        e->unit = MIN(slice.next, slice.end);
-        if (e->unit == slice.end)
-            next_stage(backend, e);
-    } while (e->stage != STAGE_DONE && clock_us(&backend->clock) < deadline_us);
+        job->unit = MIN(slice.next, slice.end);
+        if (job->unit == slice.end)
+            next_stage(backend, job);
+    } while (job->stage != STAGE_DONE && clock_us(&backend->clock) < deadline_us);
     pool_cool(backend->pool);
-    if (e->stage != STAGE_DONE)
+    if (job->stage != STAGE_DONE)
         return false;
-    e->sequence->encoded = true;
-    e->sequence = NULL;
+    job->sequence->encoded = true;
+    job->sequence = NULL;
     return true;
 }
 
 /* ---- memory ---- */
 
-/* Lays the scratch out over a carve: counts when it has no memory. */
-static void lay_out(struct cpu_backend *backend, struct carve *carve)
+/* Both lay memory out over a carve: it only counts when it has none. */
+static void lay_out_job(const struct cpu_backend *backend, struct carve *carve,
+                        struct encoder_job *job)
+{
+    const struct model_description *m = backend->description;
+    const struct stack_description *s = &m->encoder;
+    size_t states = (size_t)round_panel(s->n_positions) * s->n_state * sizeof(float);
+    job->mel = carve_take(carve, (2 * (size_t)s->n_positions + 2) * m->n_mels * sizeof(float));
+    job->x = carve_take(carve, states);
+    job->q = carve_take(carve, states);     /* q, k, v adjoin: conv1's output spans them */
+    job->k = carve_take(carve, states);
+    job->v = carve_take(carve, states);
+}
+
+static void lay_out_workers(struct cpu_backend *backend, struct carve *carve)
 {
     const struct model_description *m = backend->description;
     const struct stack_description *s = &m->encoder;
     struct encoder *e = &backend->encoder;
     uint32_t keys = round_panel(s->n_positions), width = MAX(s->n_state, m->decoder.n_state);
-    size_t states = (size_t)keys * s->n_state * sizeof(float);
-    e->mel = carve_take(carve, (2 * (size_t)s->n_positions + 2) * m->n_mels * sizeof(float));
-    e->x = carve_take(carve, states);
-    e->q = carve_take(carve, states);   /* q, k, v adjoin: conv1's output spans them */
-    e->k = carve_take(carve, states);
-    e->v = carve_take(carve, states);
     size_t block = (size_t)ENCODER_ROWS * sizeof(float);
     size_t scores = (size_t)ENCODER_QUERIES * keys * sizeof(float);
     size_t k_max = MAX(MAX(3 * s->n_state, 3 * m->n_mels), (uint32_t)ENCODER_CHUNK);
@@ -443,20 +473,43 @@ static void lay_out(struct cpu_backend *backend, struct carve *carve)
     }
 }
 
+static bool take_job_memory(const struct cpu_backend *backend, struct encoder_job *job)
+{
+    job->memory = kernels_alloc(backend->encoder.job_bytes);
+    struct carve carve = {.base = (uint8_t *)job->memory};
+    if (job->memory)
+        lay_out_job(backend, &carve, job);
+    return job->memory != NULL;
+}
+
+struct encoder_job *encoder_free_job(struct cpu_backend *backend)
+{
+    for (uint32_t i = 0; i < BACKEND_WINDOWS; i++) {
+        struct encoder_job *job = &backend->encoder.jobs[i];
+        if (!job->sequence && (job->memory || take_job_memory(backend, job)))
+            return job;
+    }
+    return NULL;
+}
+
 enum status encoder_init(struct cpu_backend *backend, struct error *err)
 {
     struct encoder *e = &backend->encoder;
+    struct encoder_job counted;
+    struct carve carve = {.base = NULL};
+    lay_out_job(backend, &carve, &counted);
+    e->job_bytes = carve.used;
     e->workers = calloc(pool_threads(backend->pool), sizeof(*e->workers));
     if (!e->workers)
         return error_set(err, STATUS_NO_MEMORY, "no memory for the encoder's threads");
-    struct carve carve = {.base = NULL};
-    lay_out(backend, &carve);
+    carve = (struct carve){.base = NULL};
+    lay_out_workers(backend, &carve);
     e->n_bytes = carve.used;
     e->memory = kernels_alloc(e->n_bytes);
-    if (!e->memory)
+    if (!e->memory || !take_job_memory(backend, &e->jobs[0]))
         return error_set(err, STATUS_NO_MEMORY, "no memory for the encoder's activations");
     carve = (struct carve){.base = (uint8_t *)e->memory};
-    lay_out(backend, &carve);
+    lay_out_workers(backend, &carve);
     return STATUS_OK;
 }
 
@@ -465,7 +518,9 @@ void encoder_release(struct cpu_backend *backend)
     struct encoder *e = &backend->encoder;
     if (e->memory)
         kernels_free(e->memory, e->n_bytes);
+    for (uint32_t i = 0; i < BACKEND_WINDOWS; i++)
+        if (e->jobs[i].memory)
+            kernels_free(e->jobs[i].memory, e->job_bytes);
     free(e->workers);
-    e->memory = NULL;
-    e->workers = NULL;
+    *e = (struct encoder){0};
 }
