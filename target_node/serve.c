@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/list.h"
 #include "base/log.h"
 #include "base/queue.h"
 #include "cluster/health.h"
@@ -25,13 +26,17 @@ enum {
 };
 
 /* One client's stream. The rpc thread sets `gone`; the model thread owns all else. The watchdog
- * reads `owed`, and the list under its lock. */
+ * reads `owed`, and the list under its lock. Whatever happens to a connection has it watched; one
+ * that is idle is not looked at again. */
 struct connection {
-    struct connection *next;
+    struct list link;                       /* in serve->connections */
+    struct list watched;                    /* in serve->watched, or alone */
+    struct list going;                      /* in serve->gone, or alone */
     struct serve *serve;
     struct rpc_call *call;                  /* own reference */
     struct target_session *session;
     atomic_bool gone;                       /* on_done came: no callback will come any more */
+    bool over;                              /* the model thread has heard that */
     atomic_uint queued;                     /* its events in the queue */
     atomic_size_t waiting_bytes;            /* of their frames */
     atomic_bool owed;                       /* the client waits for a result */
@@ -59,8 +64,10 @@ struct serve {
     struct queue *events;
     struct event wake;
     struct wire_bytes vocabulary;           /* packed answer of GetVocabulary */
-    struct connection *connections;
-    pthread_mutex_t lock;                   /* of the list, for the watchdog */
+    struct list watched;                    /* to be looked at after this turn */
+    pthread_mutex_t lock;                   /* of the two lists below, for the other threads */
+    struct list connections;                /* all, in the order in which they came */
+    struct list gone;                       /* since the last turn */
     pthread_t thread, watchdog;
     bool thread_runs, watchdog_runs;
     _Atomic uint64_t step_began_us;         /* 0: the model thread waits for events */
@@ -70,6 +77,7 @@ struct serve {
     struct registration *registration;      /* NULL: no coordinator */
     struct gate *gate;
     struct target_counts counts;            /* of the turn before */
+    uint64_t depth_sum;                     /* advised, of all sessions */
     atomic_bool dump;                       /* serve_dump was called */
     atomic_bool stopping;
     uint32_t grace_ms;                      /* valid once stopping is set */
@@ -115,6 +123,9 @@ static void session_on_open(struct rpc_call *call)
     struct event *event = calloc(1, sizeof(*event));
     if (connection && event) {
         *connection = (struct connection){.serve = serve, .call = rpc_ref(call), .pass = pass};
+        list_init(&connection->link);
+        list_init(&connection->watched);
+        list_init(&connection->going);
         *event = (struct event){.kind = EVENT_OPEN, .connection = connection};
         rpc_set_user(call, connection);
         atomic_store(&connection->queued, 1);
@@ -161,7 +172,10 @@ static void session_on_done(struct rpc_call *call, enum status code, const char 
     if (!connection)
         return;
     struct serve *serve = connection->serve;
-    atomic_store(&connection->gone, true);  /* from here on the model thread may free it */
+    pthread_mutex_lock(&serve->lock);
+    atomic_store(&connection->gone, true);
+    list_append(&serve->gone, &connection->going);
+    pthread_mutex_unlock(&serve->lock);     /* from here on the model thread may free it */
     wake(serve);
 }
 
@@ -202,13 +216,26 @@ static void meter(struct connection *connection, const struct wire_window_final 
         connection->spent = err;
 }
 
+static void watch(struct connection *connection)
+{
+    if (list_is_alone(&connection->watched))
+        list_append(&connection->serve->watched, &connection->watched);
+}
+
+static void session_died(void *context)
+{
+    watch(context);
+}
+
 static bool send_frame(void *context, const struct wire_frame *frame)
 {
     struct connection *connection = context;
+    struct serve *serve = connection->serve;
     struct wire_bytes bytes;
-    load_frame(&connection->serve->load, frame);
-    count_sent(connection->serve->metrics, &connection->counted, frame,
-               clock_us(&connection->serve->engine->clock));
+    load_frame(&serve->load, frame);
+    serve->depth_sum -= connection->counted.depth;
+    count_sent(serve->metrics, &connection->counted, frame, clock_us(&serve->engine->clock));
+    serve->depth_sum += connection->counted.depth;
     if (frame->kind == WIRE_WINDOW_FINAL)
         meter(connection, &frame->u.window_final);
     if (wire_pack(frame, &bytes, NULL) != STATUS_OK)
@@ -224,17 +251,18 @@ static void end_stream(struct connection *connection, enum status code, const ch
 {
     log_line(LOG_DEBUG, "%s: %s", rpc_peer(connection->call), text);
     rpc_finish(connection->call, code, text);
+    connection->serve->depth_sum -= connection->counted.depth;
+    connection->counted.depth = 0;
     target_session_close(&connection->session);
 }
 
 static void open_connection(struct serve *serve, struct connection *connection)
 {
     struct error err;
-    struct target_sink sink = {.send = send_frame, .context = connection};
+    struct target_sink sink = {.send = send_frame, .died = session_died, .context = connection};
     pthread_mutex_lock(&serve->lock);
     connection->opened_us = clock_us(&serve->engine->clock);
-    connection->next = serve->connections;
-    serve->connections = connection;
+    list_append(&serve->connections, &connection->link);
     pthread_mutex_unlock(&serve->lock);
     enum status rc = target_session_open(serve->target, sink, &connection->session, &err);
     if (rc != STATUS_OK) {
@@ -277,69 +305,86 @@ static void handle_event(struct serve *serve, struct event *event)
         wire_frame_release(&event->frame);
         break;
     }
+    watch(connection);
     atomic_fetch_sub(&connection->waiting_bytes, event->n_bytes);
     atomic_fetch_sub(&connection->queued, 1);
     free(event);
 }
 
-/* Ends what is over; returns when to look again for a stream that has not sent its Open. */
-static uint64_t end_streams(struct serve *serve)
+/* Ends the stream if it is over; *next: when to look again if its Open does not come. */
+static void end_if_over(struct connection *c, uint64_t now, uint64_t *next)
 {
-    uint64_t now = clock_us(&serve->engine->clock), next = UINT64_MAX;
-    for (struct connection *c = serve->connections; c; c = c->next) {
-        atomic_store(&c->owed, c->session && target_session_busy(c->session));
-        if (!c->session)
-            continue;
-        uint64_t open_by_us = c->opened_us + OPEN_WITHIN_US;
-        if (target_session_dead(c->session))
-            end_stream(c, STATUS_UNAVAILABLE, "the session ended");
-        else if (c->spent.code != STATUS_OK && !target_session_busy(c->session))
-            end_stream(c, c->spent.code, c->spent.text);
-        else if (!target_session_ready(c->session) && now >= open_by_us)
-            end_stream(c, STATUS_TIMEOUT, "no Open frame came");
-        else if (!target_session_ready(c->session))
-            next = MIN(next, open_by_us);
-    }
-    return next;
+    uint64_t open_by_us = c->opened_us + OPEN_WITHIN_US;
+    if (target_session_dead(c->session))
+        end_stream(c, STATUS_UNAVAILABLE, "the session ended");
+    else if (c->spent.code != STATUS_OK && !target_session_busy(c->session))
+        end_stream(c, c->spent.code, c->spent.text);
+    else if (!target_session_ready(c->session) && now >= open_by_us)
+        end_stream(c, STATUS_TIMEOUT, "no Open frame came");
+    else if (!target_session_ready(c->session))
+        *next = MIN(*next, open_by_us);
 }
 
 /* Frees what is gone: the stream's last callback is over and none of its events waits. */
-static void sweep(struct serve *serve)
+static void release(struct connection *connection)
+{
+    struct serve *serve = connection->serve;
+    if (connection->session)
+        end_stream(connection, STATUS_CANCELLED, "the client is gone");
+    list_remove(&connection->watched);
+    pthread_mutex_lock(&serve->lock);
+    list_remove(&connection->link);
+    pthread_mutex_unlock(&serve->lock);
+    gate_leave(serve->gate, &connection->pass);
+    rpc_unref(connection->call);
+    free(connection);
+}
+
+static void hear_who_is_gone(struct serve *serve)
 {
     pthread_mutex_lock(&serve->lock);
-    struct connection **link = &serve->connections;
-    while (*link) {
-        struct connection *connection = *link;
-        if (!atomic_load(&connection->gone) || atomic_load(&connection->queued) > 0) {
-            link = &connection->next;
-            continue;
-        }
-        *link = connection->next;
-        target_session_close(&connection->session);
-        gate_leave(serve->gate, &connection->pass);
-        rpc_unref(connection->call);
-        free(connection);
+    while (!list_is_alone(&serve->gone)) {
+        struct connection *c = list_item(serve->gone.next, struct connection, going);
+        list_remove(&c->going);
+        c->over = true;
+        watch(c);
     }
     pthread_mutex_unlock(&serve->lock);
 }
 
+/* Looks at those to which something happened, or from which something is due. Returns when to look
+ * again. */
+static uint64_t look_after_streams(struct serve *serve)
+{
+    uint64_t now = clock_us(&serve->engine->clock), next = UINT64_MAX;
+    struct list *behind;
+    hear_who_is_gone(serve);
+    for (struct list *l = serve->watched.next; l != &serve->watched; l = behind) {
+        struct connection *c = list_item(l, struct connection, watched);
+        behind = l->next;
+        if (c->session)
+            end_if_over(c, now, &next);
+        bool busy = c->session && target_session_busy(c->session);
+        atomic_store(&c->owed, busy);
+        if (c->over && atomic_load(&c->queued) == 0)
+            release(c);
+        else if (!busy && !c->over && (!c->session || target_session_ready(c->session)))
+            list_remove(&c->watched);
+    }
+    return next;
+}
+
 static void note_load(struct serve *serve)
 {
-    uint32_t sessions = 0, busy = 0;
-    uint64_t depth = 0;
     struct target_counts counts = target_counts(serve->target);
-    for (const struct connection *c = serve->connections; c; c = c->next) {
-        sessions += c->session != NULL;
-        depth += c->session ? c->counted.depth : 0;
-        busy += c->session && target_session_busy(c->session);
-    }
+    uint32_t sessions = counts.sessions;
     load_turn(&serve->load, atomic_load(&serve->step_began_us), clock_us(&serve->engine->clock));
-    load_counts(&serve->load, sessions, busy);
+    load_counts(&serve->load, sessions, counts.busy);
     count_turn(serve->metrics, &serve->counts, &counts);
     metrics_set(serve->metrics, TARGET_METRIC_SESSIONS, sessions);
     metrics_set(serve->metrics, TARGET_METRIC_QUEUE, atomic_load(&serve->load.queue_us));
     metrics_set(serve->metrics, TARGET_METRIC_DEPTH,
-                sessions ? (int64_t)(depth * 1000u / sessions) : 0);
+                sessions ? (int64_t)(serve->depth_sum * 1000u / sessions) : 0);
 }
 
 /* Sessions follow a new price from their next pass on. Without a coordinator, or when the time of
@@ -382,16 +427,8 @@ static void dump_sessions(const struct serve *serve)
              " encode, %" PRIu32 " decode; %" PRIu64 " passes, %" PRIu64 " rows",
              atomic_load(&serve->load.sessions), counts->listening, counts->encoding,
              counts->decoding, counts->passes, counts->rows);
-    for (const struct connection *c = serve->connections; c; c = c->next)
-        dump_session(serve, c);
-}
-
-static bool any_busy(const struct serve *serve)
-{
-    for (const struct connection *c = serve->connections; c; c = c->next)
-        if (c->session && target_session_busy(c->session))
-            return true;
-    return false;
+    for (const struct list *l = serve->connections.next; l != &serve->connections; l = l->next)
+        dump_session(serve, list_item(l, struct connection, link));
 }
 
 /* Waits for an event until the given time, then takes all that are there. */
@@ -422,13 +459,14 @@ static void *model_thread(void *argument)
             end_us = clock_us(&serve->engine->clock) + (uint64_t)serve->grace_ms * 1000u;
             target_drain(serve->target, serve->grace_ms);
         }
-        if (end_us != UINT64_MAX && (!any_busy(serve) || clock_us(&serve->engine->clock) >= end_us))
+        if (end_us != UINT64_MAX && (target_counts(serve->target).busy == 0 ||
+                                     clock_us(&serve->engine->clock) >= end_us))
             return NULL;
         follow_policy(serve);
-        until = MIN(target_tick(serve->target), end_streams(serve));
+        until = target_tick(serve->target);
+        until = MIN(until, look_after_streams(serve));
         if (serve->registration)
             until = MIN(until, clock_us(&serve->engine->clock) + POLICY_US);
-        sweep(serve);
         note_load(serve);
         if (atomic_exchange(&serve->dump, false))
             dump_sessions(serve);
@@ -449,9 +487,11 @@ static void speak_for_the_model(struct serve *serve)
     if (wire_pack(&alive, &bytes, NULL) != STATUS_OK)
         return;
     pthread_mutex_lock(&serve->lock);
-    for (struct connection *c = serve->connections; c; c = c->next)
+    for (struct list *l = serve->connections.next; l != &serve->connections; l = l->next) {
+        struct connection *c = list_item(l, struct connection, link);
         if (atomic_load(&c->owed) && !atomic_load(&c->gone))
             (void)rpc_send(c->call, bytes.data, bytes.size);
+    }
     pthread_mutex_unlock(&serve->lock);
     wire_bytes_release(&bytes);
 }
@@ -524,6 +564,9 @@ enum status serve_start(struct engine *engine, const struct serve_options *optio
     serve->gate = options->gate;
     metrics_set(serve->metrics, TARGET_METRIC_SESSIONS_MAX, options->target.sessions_max);
     serve->wake.kind = EVENT_WAKE;
+    list_init(&serve->watched);
+    list_init(&serve->connections);
+    list_init(&serve->gone);
     pthread_mutex_init(&serve->lock, NULL);
     enum status rc = queue_new(EVENTS_MAX, &serve->events, err);
     if (rc == STATUS_OK)
@@ -584,8 +627,9 @@ static void stop_model_thread(struct serve *serve, uint32_t grace_ms)
     atomic_store(&serve->stopping, true);
     wake(serve);
     pthread_join(serve->thread, NULL);
-    for (struct connection *c = serve->connections; c; c = c->next)
-        rpc_finish(c->call, STATUS_UNAVAILABLE, "the target was shut down");
+    for (struct list *l = serve->connections.next; l != &serve->connections; l = l->next)
+        rpc_finish(list_item(l, struct connection, link)->call, STATUS_UNAVAILABLE,
+                   "the target was shut down");
 }
 
 void serve_stop(struct serve **serve_ptr, uint32_t grace_ms)
@@ -607,7 +651,7 @@ void serve_stop(struct serve **serve_ptr, uint32_t grace_ms)
     void *item;
     while (serve->events && queue_pop(serve->events, 0, &item) == QUEUE_OK)
         handle_event(serve, item);
-    sweep(serve);                           /* every call has had its on_done */
+    (void)look_after_streams(serve);        /* every call has had its on_done */
     target_free(&serve->target);
     queue_free(&serve->events);
     queue_free(&serve->watchdog_end);

@@ -9,7 +9,6 @@
 enum {
     ALIVE_US = 500000,
     IDLE_US = 250000,                       /* before idle time is used to measure */
-    SLICE_MIN_US = 2000,                    /* of an encoder: less is mostly overhead */
     REST_US = 2000000,                      /* before an idle session's memory is given back */
 };
 
@@ -42,10 +41,18 @@ enum status target_new(struct engine *engine, const struct target_options *optio
     target->engine = engine;
     target->options = *options;
     target->policy = target_policy_default();
-    target->features = calloc((size_t)engine->description->n_mels * WINDOW_FRAMES, sizeof(float));
+    size_t n_features = (size_t)engine->description->n_mels * WINDOW_FRAMES;
+    float *features = calloc(BACKEND_WINDOWS * n_features, sizeof(float));
+    for (uint32_t i = 0; features && i < BACKEND_WINDOWS; i++)
+        target->places[i].features = features + i * n_features;
     target->ready = calloc(MAX(options->sessions_max, 1u), sizeof(struct target_session *));
+    list_init(&target->working);
+    target->n_by_id = 1;
+    while (target->n_by_id < options->sessions_max)
+        target->n_by_id *= 2;
+    target->by_id = calloc(target->n_by_id, sizeof(struct target_session *));
     spec_cost_init(&target->cost, prior_step_us, prior_row_us);
-    if (!target->features || !target->ready) {
+    if (!features || !target->ready || !target->by_id) {
         target_free(&target);
         return error_set(err, STATUS_NO_MEMORY, "no memory for the target's features");
     }
@@ -59,107 +66,16 @@ void target_free(struct target **target)
         return;
     SA_ASSERT((*target)->n_sessions == 0);
     backend_close(&(*target)->probe.sequence);
-    free((*target)->features);
+    free((*target)->places[0].features);
     free((*target)->ready);
+    free((*target)->by_id);
     free(*target);
     *target = NULL;
-}
-
-/* ---- encoder ---- */
-
-static struct utterance *wants_encoder(struct target_session *session)
-{
-    struct utterance *u = session->dead ? NULL : session_current(session);
-    return u && u->phase == PHASE_ENCODE ? u : NULL;
-}
-
-/* One window is in the encoder until it is done: its features are held once, and the one that came
- * first is finished first. */
-static struct target_session *next_encoding(struct target *target)
-{
-    struct target_session *oldest = NULL;
-    for (struct target_session *s = target->sessions; s; s = s->next) {
-        struct utterance *u = wants_encoder(s);
-        if (u && (!oldest || u->times.ready_us < session_current(oldest)->times.ready_us))
-            oldest = s;
-    }
-    return oldest;
 }
 
 void target_learn(float *mean, float value)
 {
     *mean += *mean == 0.0f ? value : 0.125f * (value - *mean);
-}
-
-/* Works for about budget_us; false: nothing to encode. */
-static bool encode_slice(struct target *target, uint64_t budget_us)
-{
-    if (target->encoding && !wants_encoder(target->encoding))
-        target->encoding = NULL;
-    struct target_session *session = target->encoding ? target->encoding : next_encoding(target);
-    if (!session)
-        return false;
-    struct utterance *u = session_current(session);
-    uint64_t start = clock_us(&target->engine->clock);
-    if (!target->encoding) {
-        utterance_features(session, u);
-        target->encoding = session;
-        session->holds_memory = true;
-    }
-    struct backend_features features = {.mel = target->features,
-                                        .n_mels = target->engine->description->n_mels,
-                                        .n_frames = WINDOW_FRAMES};
-    struct error err;
-    bool done;
-    enum status rc =
-        backend_encode(session->sequence, &features, budget_us, &done, &err);
-    uint64_t spent = clock_us(&target->engine->clock) - start;
-    u->stats.encode_us += spent;
-    target->counts.encode_us += spent;
-    if (rc != STATUS_OK) {
-        target->encoding = NULL;
-        session_fail_utterance(session, u->id, rc, err.text);
-    } else if (done) {
-        target->encoding = NULL;
-        target_learn(&target->mean.encode_us, (float)u->stats.encode_us);
-        utterance_encoded(session, u);
-    }
-    return true;
-}
-
-/* How long the encoder may work behind a pass. To encode first is right where sessions gain more by
- * decoding together than those that decode now lose by waiting:
- *
- *     sessions that wait for the encoder x time of a window's passes      (what they could share)
- *     sessions that decode               x time of a window's encoder     (what they would wait)
- *
- * Slice and pass stand in that ratio. So on a CPU short passes are not stretched by an encoder of
- * half a second, and on a GPU, where rows are free, sessions meet in a pass as soon as they can. */
-static uint64_t slice_us(struct target *target, uint32_t n_decoding, uint64_t pass_us)
-{
-    uint32_t n_waiting = 0;
-    const struct window_costs *mean = &target->mean;
-    if (n_decoding == 0 || mean->encode_us <= 0.0f || mean->passes <= 0.0f)
-        return target->options.slice_us;
-    for (struct target_session *s = target->sessions; s; s = s->next)
-        n_waiting += wants_encoder(s) != NULL;
-    float share = (float)n_waiting * mean->passes * (float)pass_us;
-    float wait = (float)n_decoding * mean->encode_us;
-    uint64_t us = (uint64_t)((float)pass_us * share / wait);
-    return MIN(MAX(us, (uint64_t)SLICE_MIN_US), target->options.slice_us);
-}
-
-/* Small windows share a slice; one that would need most of it begins with a slice of its own, and
- * those that are through have their pass before. */
-static bool encode_some(struct target *target, uint64_t budget_us)
-{
-    uint64_t start = clock_us(&target->engine->clock), spent = 0;
-    bool worked = false;
-    while (spent <= budget_us / 4 && encode_slice(target, budget_us - spent)) {
-        worked = true;
-        spent = clock_us(&target->engine->clock) - start;
-    }
-    return worked;
 }
 
 /* ---- passes ---- */
@@ -199,7 +115,8 @@ static uint64_t keep_alive(struct target *target)
 {
     uint64_t next = UINT64_MAX;
     uint64_t now = clock_us(&target->engine->clock);
-    for (struct target_session *s = target->sessions; s; s = s->next) {
+    struct target_session *s = NULL;
+    while ((s = target_next_working(target, s))) {
         session_remove_done(s);
         if (!s->open || s->dead || s->n_utterances == 0)
             continue;
@@ -219,13 +136,17 @@ static uint64_t give_memory_back(struct target *target)
 {
     uint64_t next = UINT64_MAX;
     uint64_t now = clock_us(&target->engine->clock);
-    for (struct target_session *s = target->sessions; s; s = s->next) {
+    struct target_session *s = target_next_working(target, NULL);
+    while (s) {
+        struct target_session *behind = target_next_working(target, s);
         if (s->n_utterances > 0)
             s->busy_us = now;
         else if (s->holds_memory && now >= s->busy_us + REST_US)
             session_reopen_sequence(s);
         else if (s->holds_memory)
             next = MIN(next, s->busy_us + REST_US);
+        session_rest(s);
+        s = behind;
     }
     return next;
 }
@@ -233,14 +154,15 @@ static uint64_t give_memory_back(struct target *target)
 uint64_t target_tick(struct target *target)
 {
     struct gathered all = {.until_us = UINT64_MAX};
+    struct work_seen seen = target_see(target);
     if (target->n_sessions > 0)
-        target_gather(target, &all);
+        target_gather(target, &seen, &all);
     bool worked = all.n > 0;
     uint64_t start = clock_us(&target->engine->clock);
     if (worked)
         run_pass(target, &all);
     uint64_t pass_us = clock_us(&target->engine->clock) - start;
-    worked |= encode_some(target, slice_us(target, all.n, pass_us));
+    worked |= target_encode(target, &seen, all.n_urgent, pass_us);
     uint64_t next = MIN(keep_alive(target), all.until_us);
     uint64_t rest = give_memory_back(target);
     uint64_t now = clock_us(&target->engine->clock);
@@ -257,13 +179,17 @@ uint64_t target_tick(struct target *target)
 struct target_counts target_counts(const struct target *target)
 {
     struct target_counts counts = target->counts;
-    for (const struct target_session *s = target->sessions; s; s = s->next)
+    struct target_session *s = NULL;
+    counts.sessions = target->n_sessions;
+    while ((s = target_next_working(target, s))) {
+        counts.busy += s->n_utterances > 0;
         for (uint32_t i = 0; i < s->n_utterances; i++) {
             enum utterance_phase phase = s->utterances[i]->phase;
             counts.listening += phase == PHASE_LISTEN;
             counts.encoding += phase == PHASE_ENCODE;
             counts.decoding += phase == PHASE_DETECT || phase == PHASE_DECODE;
         }
+    }
     return counts;
 }
 

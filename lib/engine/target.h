@@ -40,9 +40,11 @@ struct target_policy {
 struct target_policy target_policy_default(void);
 
 /* Where a session's frames go. False: the client is gone or does not read; the session is then dead
- * and its owner closes it. The frame is borrowed for the call. */
+ * and its owner closes it. The frame is borrowed for the call. `died` (may be NULL): the session
+ * died just now, perhaps within a call for another one: to be closed, but not from here. */
 struct target_sink {
     bool (*send)(void *context, const struct wire_frame *frame);
+    void (*died)(void *context);
     void *context;
 };
 
@@ -83,12 +85,14 @@ bool target_session_busy(const struct target_session *session);
  * once, UINT64_MAX when only a frame can bring new work. */
 uint64_t target_tick(struct target *target);
 
-/* What was done since target_new, and how many open utterances are in which stage. For metrics. */
+/* What was done since target_new, and how many open utterances are in which stage. For metrics. The
+ * work of this and of a tick is that of the sessions at work, however many are idle. */
 struct target_counts {
     uint64_t encode_us, forward_us;         /* time of the model */
     uint64_t passes, rows;
     uint64_t samples;                       /* of audio, each once per session that sent it */
     uint32_t listening, encoding, decoding; /* encoding: or waiting for the encoder */
+    uint32_t sessions, busy;                /* open; of those with unfinished utterances */
 };
 struct target_counts target_counts(const struct target *target);
 

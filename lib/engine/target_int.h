@@ -2,10 +2,12 @@
 #ifndef ENGINE_TARGET_INT_H
 #define ENGINE_TARGET_INT_H
 
+#include "base/list.h"
 #include "cluster/depth_estimate.h"
 #include "engine/attempt.h"
 #include "engine/audio_buffer.h"
 #include "engine/target.h"
+#include "engine/target_encode.h"
 #include "spec/calibration.h"
 #include "spec/draft.h"
 #include "spec/pick.h"
@@ -88,7 +90,9 @@ struct depth_control {
 
 struct target_session {
     struct target *target;
-    struct target_session *next;
+    struct target_session *next, *previous;
+    struct list working;                    /* in target->working, or alone */
+    struct target_session *next_same;       /* in one place of target->by_id */
     struct target_sink sink;
     bool open;                              /* Open came */
     uint8_t id[16];                         /* the client's, the same over its reconnects */
@@ -122,8 +126,11 @@ struct target {
     struct target_policy policy;
     struct target_session *sessions;
     uint32_t n_sessions;
-    struct target_session *encoding;        /* whose window is in the encoder, or NULL */
-    float *features;                        /* [n_mels][3000] of that window until it is done */
+    struct list working;                    /* those with an utterance or memory: what ticks see */
+    struct target_session **by_id;          /* [n_by_id], a power of two: those whose Open came */
+    uint32_t n_by_id;
+    struct encoder_place places[BACKEND_WINDOWS];
+    uint32_t n_urgent_turns;                /* in a row, while one with time has waited for long */
     struct spec_cost cost;
     struct window_costs mean;
     struct pass pass;
@@ -152,8 +159,8 @@ void utterance_listen(struct target_session *session, struct utterance *u);
 void utterance_draft(struct target_session *session, struct utterance *u,
                      const struct wire_draft *draft);
 
-/* Encoder: fills target->features for the window; after the last slice. */
-void utterance_features(struct target_session *session, struct utterance *u);
+/* Encoder: the window's features ([n_mels][3000]); after the last slice. */
+void utterance_features(struct target_session *session, struct utterance *u, float *features);
 void utterance_encoded(struct target_session *session, struct utterance *u);
 
 /* What it could use of the next pass (true; borrowed until then), or until when it waits (false;
@@ -167,8 +174,7 @@ void utterance_take(struct target_session *session, struct utterance *u, uint32_
 uint32_t utterance_absorb(struct target_session *session, struct utterance *u, float pass_us);
 
 /* ---- target.c ---- */
-
-/* Moves a smoothed mean; the first value is taken as it is. */
+/* Moves a smoothed mean; 0: not known yet. */
 void target_learn(float *mean, float value);
 
 /* ---- target_depth.c ---- */
@@ -195,11 +201,11 @@ void depth_pass(struct target_session *session, uint64_t began_us, uint32_t n_se
 struct gathered {
     struct target_session *session[SPEC_PICK_MAX];
     uint32_t first_row[SPEC_PICK_MAX + 1];
-    uint32_t n;
+    uint32_t n, n_urgent;
     uint64_t until_us;                      /* when a session that waits wants to be asked again */
 };
 
-void target_gather(struct target *target, struct gathered *all);
+void target_gather(struct target *target, const struct work_seen *seen, struct gathered *all);
 
 /* ---- target_probe.c ---- */
 
@@ -209,6 +215,14 @@ bool probe_wanted(const struct target *target);
 void probe_step(struct target *target);
 
 /* ---- target_session.c ---- */
+
+/* The session behind this one in target->working (NULL: the first); NULL: there is none. */
+struct target_session *target_next_working(const struct target *target,
+                                           const struct target_session *session);
+
+/* Leaves target->working when it has neither utterances nor memory. */
+void session_rest(struct target_session *session);
+void session_die(struct target_session *session);
 
 /* A new sequence in place of the session's: the memory of the former one is given back. */
 void session_reopen_sequence(struct target_session *session);

@@ -28,7 +28,8 @@ static int by_age(const void *a, const void *b)
 static uint32_t list_ready(struct target *target)
 {
     uint32_t n = 0;
-    for (struct target_session *s = target->sessions; s; s = s->next)
+    struct target_session *s = NULL;
+    while ((s = target_next_working(target, s)))
         if (wants_rows(s))
             target->ready[n++] = s;
     if (n > SPEC_PICK_MAX)
@@ -36,11 +37,13 @@ static uint32_t list_ready(struct target *target)
     return n;
 }
 
-void target_gather(struct target *target, struct gathered *all)
+void target_gather(struct target *target, const struct work_seen *seen, struct gathered *all)
 {
     struct spec_offer offers[SPEC_PICK_MAX];
     struct target_session *asked[SPEC_PICK_MAX];
-    uint32_t n_rows[SPEC_PICK_MAX], n = 0, n_ready = list_ready(target);
+    uint32_t n_rows[SPEC_PICK_MAX], n = 0;
+    bool held = seen->urgent_encode > 0 && seen->urgent_decode == 0 && !seen->their_turn;
+    uint32_t n_ready = held ? 0 : list_ready(target);
     *all = (struct gathered){.until_us = UINT64_MAX};
     target->pass.n = 0;
     for (uint32_t i = 0; i < n_ready && n < SPEC_PICK_MAX; i++) {
@@ -58,6 +61,7 @@ void target_gather(struct target *target, struct gathered *all)
             continue;
         all->first_row[all->n] = target->pass.n;
         all->session[all->n++] = asked[i];
+        all->n_urgent += utterance_is_urgent(session_current(asked[i]));
         utterance_take(asked[i], session_current(asked[i]), n_rows[i]);
     }
     all->first_row[all->n] = target->pass.n;

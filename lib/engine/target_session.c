@@ -8,6 +8,54 @@
 #include "base/log.h"
 #include "engine/target_int.h"
 
+/* ---- lists ---- */
+
+struct target_session *target_next_working(const struct target *target,
+                                           const struct target_session *session)
+{
+    struct list *link = session ? session->working.next : target->working.next;
+    return link == &target->working ? NULL : list_item(link, struct target_session, working);
+}
+
+static void session_work(struct target_session *session)
+{
+    if (list_is_alone(&session->working))
+        list_append(&session->target->working, &session->working);
+}
+
+void session_rest(struct target_session *session)
+{
+    if (session->n_utterances == 0 && !session->holds_memory)
+        list_remove(&session->working);
+}
+
+void session_die(struct target_session *session)
+{
+    if (session->dead)
+        return;
+    session->dead = true;
+    if (session->sink.died)
+        session->sink.died(session->sink.context);
+}
+
+/* Clients choose their ids at random. */
+static struct target_session **place_of(const struct target *target, const uint8_t id[16])
+{
+    uint64_t key;
+    memcpy(&key, id, sizeof(key));
+    key *= 0x9E3779B97F4A7C15u;
+    return &target->by_id[(key >> 32) & (target->n_by_id - 1)];
+}
+
+static void leave_place(struct target_session *session)
+{
+    struct target_session **link = place_of(session->target, session->id);
+    while (*link && *link != session)
+        link = &(*link)->next_same;
+    if (*link)
+        *link = session->next_same;
+}
+
 /* ---- frames out ---- */
 
 void session_send(struct target_session *session, const struct wire_frame *frame)
@@ -15,7 +63,7 @@ void session_send(struct target_session *session, const struct wire_frame *frame
     if (session->dead)
         return;
     if (!session->sink.send(session->sink.context, frame))
-        session->dead = true;
+        session_die(session);
     session->alive_us = clock_us(&session->target->engine->clock);
 }
 
@@ -83,7 +131,7 @@ void session_reopen_sequence(struct target_session *session)
 {
     backend_close(&session->sequence);
     if (backend_open(session->target->engine->backend, &session->sequence, NULL) != STATUS_OK)
-        session->dead = true;
+        session_die(session);
     session->holds_memory = false;
 }
 
@@ -91,7 +139,10 @@ void session_reopen_sequence(struct target_session *session)
  * session's next one. A new sequence knows nothing of it. */
 static void abandon_window(struct target_session *session)
 {
-    session->target->encoding = NULL;
+    struct encoder_place *place = target_place(session->target, session);
+    if (!place)
+        return;
+    place->session = NULL;
     session_reopen_sequence(session);
 }
 
@@ -100,7 +151,7 @@ void session_remove_utterance(struct target_session *session, uint32_t id)
     for (uint32_t i = 0; i < session->n_utterances; i++) {
         if (session->utterances[i]->id != id)
             continue;
-        if (session->target->encoding == session && i == 0)
+        if (i == 0)
             abandon_window(session);
         utterance_free(&session->utterances[i]);
         session->n_utterances--;
@@ -136,6 +187,7 @@ static enum status begin_utterance(struct target_session *session, uint32_t id,
         return rc;
     session->utterances[session->n_utterances++] = *out;
     session->utterance_last = id + 1;
+    session_work(session);
     return STATUS_OK;
 }
 
@@ -184,14 +236,17 @@ static enum status end_former_streams(struct target_session *session, const stru
 {
     memcpy(session->id, open->session, sizeof(session->id));
     session->epoch = open->epoch;
-    for (struct target_session *s = session->target->sessions; s; s = s->next) {
-        if (s == session || !s->open || s->dead || memcmp(s->id, session->id, sizeof(s->id)) != 0)
+    struct target_session **place = place_of(session->target, session->id);
+    for (struct target_session *s = *place; s; s = s->next_same) {
+        if (!s->open || s->dead || memcmp(s->id, session->id, sizeof(s->id)) != 0)
             continue;
         if (s->epoch >= open->epoch)
             return error_set(err, STATUS_CANCELLED, "epoch %u of this session is open already",
                              s->epoch);
-        s->dead = true;
+        session_die(s);
     }
+    session->next_same = *place;
+    *place = session;
     return STATUS_OK;
 }
 
@@ -223,6 +278,7 @@ static enum status resume_utterances(struct target_session *session, const struc
             return rc;
         session->n_utterances++;
         session->utterance_last = resume->utterance + 1;
+        session_work(session);
     }
     return STATUS_OK;
 }
@@ -400,7 +456,10 @@ enum status target_session_open(struct target *target, struct target_sink sink,
         free(session);
         return rc;
     }
+    list_init(&session->working);
     session->next = target->sessions;
+    if (session->next)
+        session->next->previous = session;
     target->sessions = session;
     target->n_sessions++;
     *out = session;
@@ -413,14 +472,14 @@ void target_session_close(struct target_session **session_ptr)
     if (!session)
         return;
     struct target *target = session->target;
-    if (target->encoding == session)
-        target->encoding = NULL;
-    for (struct target_session **link = &target->sessions; *link; link = &(*link)->next) {
-        if (*link == session) {
-            *link = session->next;
-            break;
-        }
-    }
+    struct encoder_place *place = target_place(target, session);
+    if (place)
+        place->session = NULL;
+    leave_place(session);
+    list_remove(&session->working);
+    if (session->next)
+        session->next->previous = session->previous;
+    *(session->previous ? &session->previous->next : &target->sessions) = session->next;
     target->n_sessions--;
     for (uint32_t i = 0; i < session->n_utterances; i++)
         utterance_free(&session->utterances[i]);

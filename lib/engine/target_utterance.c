@@ -128,12 +128,11 @@ void utterance_listen(struct target_session *session, struct utterance *u)
     u->stats.rounds = 1;
 }
 
-void utterance_features(struct target_session *session, struct utterance *u)
+void utterance_features(struct target_session *session, struct utterance *u, float *features)
 {
-    struct target *target = session->target;
     uint64_t n = MIN(u->audio.end - u->start, (uint64_t)WINDOW_SAMPLES);
-    mel_compute(target->engine->mel, audio_buffer_at(&u->audio, u->start), n, WINDOW_FRAMES,
-                target->features);
+    mel_compute(session->target->engine->mel, audio_buffer_at(&u->audio, u->start), n,
+                WINDOW_FRAMES, features);
 }
 
 /* What is decided and not yet told. */

@@ -154,7 +154,7 @@ static enum sim_phase phase_of(struct sim_target *target, struct target_session 
         return SIM_DRAIN;
     if (u->phase == PHASE_LISTEN && u->audio.end > u->audio.first)
         return SIM_AUDIO;
-    if (u->phase == PHASE_ENCODE && target->target->encoding == session)
+    if (u->phase == PHASE_ENCODE && target_place(target->target, session))
         return SIM_ENCODE;
     if (u->phase == PHASE_DECODE && u->attempt.n_decided > 1)
         return SIM_VERIFY;

@@ -141,8 +141,7 @@ struct encoder_job {
     uint32_t layer;
     uint32_t unit;                      /* units before this one are done */
     float *memory;                      /* NULL: not taken yet */
-    float *mel;                         /* [n_frames + 2][n_mels], first and last row zero */
-    float *x;                           /* [positions][n_state] */
+    float *mel, *x;                     /* [n_frames + 2][n_mels], ends zero; [positions][n_state] */
     float *q, *k, *v;                   /* q rows, k and v panels; conv1's output lies over them */
 };
 
@@ -156,8 +155,7 @@ struct encoder {
 };
 
 struct cpu_backend;
-
-/* Takes the memory of the workers and of one job: of the others when they are wanted. */
+/* Memory of the workers and of one job: of the others when they are wanted. */
 MUST_CHECK enum status encoder_init(struct cpu_backend *backend, struct error *err);
 void encoder_release(struct cpu_backend *backend);
 

@@ -1,0 +1,169 @@
+/* target_encode.c: whose window is in the encoder, and for how long at a time.
+ *
+ * Two kinds of windows: those of utterances that have ended (somebody waits for the text: urgent)
+ * and those behind which the speaker or the file goes on (they have time). One of each may be in
+ * the encoder, slice by slice:
+ *
+ *     half an hour of speech   ----|    |----------      put aside at a slice's end, taken up again
+ *     three seconds                |----|                waits for one slice, then goes first
+ *
+ * While somebody waits, those with time get only what is left over: a place in passes that run
+ * anyway, slices in which nobody urgent has rows. Once one of them has waited for LONG_US, every
+ * fifth tick is theirs, so that no load starves them.
+ */
+#include "engine/target_encode.h"
+
+#include "engine/target_int.h"
+
+enum {
+    SLICE_MIN_US = 2000,                    /* less is mostly overhead */
+    LONG_US = 2000000,
+    URGENT_TURNS = 4                        /* then one of those that have waited for long */
+};
+
+bool utterance_is_urgent(const struct utterance *u)
+{
+    return u->ended;
+}
+
+static struct utterance *at_work(struct target_session *session)
+{
+    return session->dead ? NULL : session_current(session);
+}
+
+struct work_seen target_see(struct target *target)
+{
+    struct work_seen seen = {0};
+    struct target_session *s = NULL;
+    uint64_t now = clock_us(&target->engine->clock);
+    while ((s = target_next_working(target, s))) {
+        const struct utterance *u = at_work(s);
+        if (!u || u->phase == PHASE_LISTEN || u->phase == PHASE_DONE)
+            continue;
+        bool urgent = utterance_is_urgent(u), encode = u->phase == PHASE_ENCODE;
+        seen.encode += encode;
+        seen.urgent_encode += urgent && encode;
+        seen.urgent_decode += urgent && !encode;
+        seen.long_wait |= !urgent && now >= u->times.ready_us + LONG_US;
+    }
+    bool others_wait = seen.urgent_encode + seen.urgent_decode > 0 && seen.long_wait;
+    seen.their_turn = others_wait && target->n_urgent_turns >= URGENT_TURNS;
+    target->n_urgent_turns = seen.their_turn || !others_wait ? 0 : target->n_urgent_turns + 1;
+    return seen;
+}
+
+struct encoder_place *target_place(struct target *target, const struct target_session *session)
+{
+    for (uint32_t i = 0; i < BACKEND_WINDOWS; i++)
+        if (target->places[i].session == session)
+            return &target->places[i];
+    return NULL;
+}
+
+/* Does it come before the other one, of the same kind? What has begun is done first, so of each
+ * kind only one is under way; then the one that has waited longest. */
+static bool is_before(struct target *target, const struct target_session *a,
+                      const struct target_session *b)
+{
+    bool begun = target_place(target, a) != NULL;
+    if (begun != (target_place(target, b) != NULL))
+        return begun;
+    return a->utterances[0]->times.ready_us < b->utterances[0]->times.ready_us;
+}
+
+/* The next one of those that are urgent, or of the others; NULL: none. */
+static struct target_session *next_of(struct target *target, bool urgent)
+{
+    struct target_session *best = NULL, *s = NULL;
+    bool room = target_place(target, NULL) != NULL;
+    while ((s = target_next_working(target, s))) {
+        const struct utterance *u = at_work(s);
+        if (!u || u->phase != PHASE_ENCODE || utterance_is_urgent(u) != urgent)
+            continue;
+        if ((room || target_place(target, s)) && (!best || is_before(target, s, best)))
+            best = s;
+    }
+    return best;
+}
+
+/* Works for about budget_us. */
+static void encode_slice(struct target *target, struct target_session *session, uint64_t budget_us)
+{
+    struct utterance *u = session_current(session);
+    struct encoder_place *place = target_place(target, session);
+    struct error err;
+    bool done;
+    uint64_t start = clock_us(&target->engine->clock);
+    if (!place) {
+        place = target_place(target, NULL);
+        place->session = session;
+        session->holds_memory = true;
+        utterance_features(session, u, place->features);
+        budget_us -= MIN(budget_us, clock_us(&target->engine->clock) - start);
+    }
+    struct backend_features features = {.mel = place->features,
+                                        .n_mels = target->engine->description->n_mels,
+                                        .n_frames = WINDOW_FRAMES};
+    enum status rc = backend_encode(session->sequence, &features, budget_us, &done, &err);
+    uint64_t spent = clock_us(&target->engine->clock) - start;
+    u->stats.encode_us += spent;
+    target->counts.encode_us += spent;
+    if (rc != STATUS_OK) {
+        session_fail_utterance(session, u->id, rc, err.text);
+    } else if (done) {
+        place->session = NULL;
+        target_learn(&target->mean.encode_us, (float)u->stats.encode_us);
+        utterance_encoded(session, u);
+    }
+}
+
+/* How long the encoder may work behind a pass. To encode first is right where sessions gain more by
+ * decoding together than those that decode now lose by waiting:
+ *
+ *     sessions that wait for the encoder x time of a window's passes      (what they could share)
+ *     sessions that decode               x time of a window's encoder     (what they would wait)
+ *
+ * Slice and pass stand in that ratio. So on a CPU short passes are not stretched by an encoder of
+ * half a second, and on a GPU, where rows are free, sessions meet in a pass as soon as they can. */
+static uint64_t slice_us(const struct target *target, uint32_t n_waiting, uint32_t n_decoding,
+                         uint64_t pass_us)
+{
+    const struct window_costs *mean = &target->mean;
+    if (n_decoding == 0 || mean->encode_us <= 0.0f || mean->passes <= 0.0f)
+        return target->options.slice_us;
+    float share = (float)n_waiting * mean->passes * (float)pass_us;
+    float wait = (float)n_decoding * mean->encode_us;
+    uint64_t us = (uint64_t)((float)pass_us * share / wait);
+    return MIN(MAX(us, (uint64_t)SLICE_MIN_US), target->options.slice_us);
+}
+
+/* Small windows share a slice; one that would need most of it begins with a slice of its own, and
+ * those that are through have their pass before. */
+static bool encode_some(struct target *target, bool urgent, uint64_t budget_us)
+{
+    uint64_t start = clock_us(&target->engine->clock), spent = 0;
+    struct target_session *session;
+    bool worked = false;
+    while (spent <= budget_us / 4 && (session = next_of(target, urgent))) {
+        encode_slice(target, session, budget_us - spent);
+        worked = true;
+        spent = clock_us(&target->engine->clock) - start;
+    }
+    return worked;
+}
+
+bool target_encode(struct target *target, const struct work_seen *seen, uint32_t n_urgent,
+                   uint64_t pass_us)
+{
+    uint32_t n_others = seen->encode - seen->urgent_encode;
+    if (seen->their_turn && n_others > 0)
+        return encode_some(target, false, target->options.slice_us);
+    if (seen->urgent_encode > 0)
+        return encode_some(target, true,
+                           slice_us(target, seen->urgent_encode, n_urgent, pass_us));
+    if (n_others == 0 || n_urgent > 0)
+        return false;
+    /* An urgent one that waits for a draft may go on at any moment. */
+    return encode_some(target, false, seen->urgent_decode > 0 ? (uint64_t)SLICE_MIN_US
+                                                               : target->options.slice_us);
+}
