@@ -3,6 +3,7 @@
  * Threads:
  *   main          options, start and stop; once a heartbeat period: who is gone, the shadow price
  *   rpc           gRPC's completion queue: answers every call at once, from memory, under one lock
+ *   bus           with --bus: hears loads, publishes the policy (and ZeroMQ's own two)
  *
  * Nothing that runs depends on it: sessions go from client to target, and targets go on by their
  * own price. It can be killed at any time; one that begins anew has its picture back within one
@@ -29,7 +30,7 @@
 #include "serve.h"
 
 struct values {
-    struct option_address listen, coordinator;
+    struct option_address listen, coordinator, bus;
     double heartbeat, latency_goal;
     int modes;
     const char *canary;
@@ -54,6 +55,11 @@ static const struct option table[] = {
     {.name = "listen", .short_name = 'l', .type = OPTION_ADDRESS, .offset = AT(listen), .min = 0,
      .max = 65535, .initial = "127.0.0.1:7700", .value_name = "HOST:PORT", .group = "Serve",
      .help = "Where targets and clients call. Port 0 takes a free one."},
+    {.name = "bus", .type = OPTION_ADDRESS, .offset = AT(bus), .min = 0, .max = 65534,
+     .value_name = "HOST:PORT", .group = "Serve",
+     .help = "Listen there (and on the next port; 0: free ones) for the targets' load four times "
+             "a second, and publish the policy as often: ZeroMQ with CURVE, keys by themselves. "
+             "Off unless given; heartbeats go on, and do without it."},
     {.name = "heartbeat", .type = OPTION_DURATION, .offset = AT(heartbeat), .min = 0.05, .max = 60,
      .initial = "500ms", .group = "Serve",
      .help = "How often a target reports. One that missed three is gone."},
@@ -220,6 +226,8 @@ static enum status serve(const struct values *values, uint64_t canary, const sig
     uint32_t period_ms = (uint32_t)(values->heartbeat * 1000.0 + 0.5);
     struct coordinator_options options = {
         .listen = listen,
+        .bus_host = values->bus.host[0] ? values->bus.host : NULL,
+        .bus_port = values->bus.port,
         .tls = {.ca = values->tls_client_ca, .certificate = values->tls_certificate,
                 .key = values->tls_key},
         .registry = {.heartbeat_ms = period_ms, .canary_fingerprint = canary,
@@ -244,6 +252,10 @@ static enum status serve(const struct values *values, uint64_t canary, const sig
     if (rc == STATUS_OK) {
         log_line(LOG_INFO, "listening on %s:%u", values->listen.host,
                  coordinator_port(coordinator));
+        if (values->bus.host[0])
+            log_line(LOG_INFO, "bus on ports %u (loads) and %u (policy)",
+                     coordinator_bus(coordinator).load_port,
+                     coordinator_bus(coordinator).policy_port);
         int number = tick_until_told(coordinator, options.issuer, period_ms, signals);
         log_line(LOG_INFO, "%s: targets and clients go on without it", strsignal(number));
         signals_unblock_ends();
@@ -302,6 +314,10 @@ static const char *problem_in(const struct values *values, bool serves)
 {
     if (!values->tls_certificate != !values->tls_key)
         return "--tls-certificate and --tls-key go together";
+    if (serves && values->bus.host[0] && !option_host_is_loopback(values->bus.host) &&
+        !values->tls_certificate)
+        return "--bus is not loopback: its keys are told to targets when they register, which "
+               "needs TLS (--tls-certificate and --tls-key)";
     if (!serves || option_host_is_loopback(values->listen.host) || values->api_keys ||
         values->tls_client_ca || values->allow_anonymous)
         return NULL;

@@ -1,13 +1,17 @@
 #include "serve.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/wall_clock.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "cluster/call.h"
+#include "cluster/exchange.h"
 #include "cluster/health.h"
+#include "cluster/place.h"
 #include "cluster/policy.h"
 
 enum { STOP_GRACE_MS = 300 };
@@ -24,6 +28,7 @@ struct coordinator {
     struct clock clock;
     struct rpc_server *server;
     struct health *health;
+    struct exchange *exchange;              /* NULL: no bus */
     struct method methods[N_METHODS];
     pthread_mutex_t lock;                   /* of all below */
     struct registry *registry;
@@ -58,6 +63,9 @@ static void take_register(struct coordinator *coordinator, uint64_t now,
     answer->verdict = registry_register(coordinator->registry, now, &ask->info, &ask->load);
     answer->heartbeat_ms = coordinator->options.registry.heartbeat_ms;
     answer->policy = policy_of(coordinator);
+    if (answer->verdict == WIRE_KNOWN && coordinator->exchange && ask->info.bus_key[0] &&
+        exchange_allow(coordinator->exchange, ask->info.bus_key, ask->info.address))
+        answer->bus = exchange_address(coordinator->exchange);
     if (answer->verdict == WIRE_KNOWN && ask->load.state == WIRE_WARMING)
         log_line(LOG_INFO, "target %s: warming up", ask->info.address);
     else if (answer->verdict == WIRE_KNOWN)
@@ -136,6 +144,78 @@ static enum status answer_request(struct coordinator *coordinator,
     }
     pthread_mutex_unlock(&coordinator->lock);
     return rc;
+}
+
+/* ---- the bus; on its thread ---- */
+
+static size_t tell_policy(void *context, uint8_t bytes[BUS_PAYLOAD_MAX])
+{
+    struct coordinator *coordinator = context;
+    struct wire_coordinator_message message = {.kind = WIRE_HEARD};
+    struct wire_bytes packed;
+    pthread_mutex_lock(&coordinator->lock);
+    message.u.heard.policy = policy_of(coordinator);
+    pthread_mutex_unlock(&coordinator->lock);
+    if (message.u.heard.policy.ttl_ms == 0 ||
+        wire_coordinator_pack(&message, &packed, NULL) != STATUS_OK)
+        return 0;
+    size_t size = MIN(packed.size, (size_t)BUS_PAYLOAD_MAX);
+    memcpy(bytes, packed.data, size);
+    wire_bytes_release(&packed);
+    return size;
+}
+
+/* The bus vouches for the sender's name; a target speaks only for itself. */
+static void hear_load(void *context, const struct bus_message *message)
+{
+    struct coordinator *coordinator = context;
+    struct wire_coordinator_message heard;
+    char name[BUS_NAME_MAX + 1];
+    struct error err;
+    if (wire_coordinator_unpack(message->data, message->size, WIRE_HEARTBEAT, &heard, &err) !=
+        STATUS_OK) {
+        log_line(LOG_DEBUG, "bus: %s: %s", message->sender, err.text);
+        return;
+    }
+    if (!exchange_name(name, heard.u.heartbeat.address) || strcmp(name, message->sender) != 0)
+        return;
+    pthread_mutex_lock(&coordinator->lock);
+    policy_raise_term(&coordinator->term, heard.u.heartbeat.term);
+    (void)registry_load(coordinator->registry, clock_us(&coordinator->clock), &heard.u.heartbeat);
+    pthread_mutex_unlock(&coordinator->lock);
+}
+
+/* Its key may be used no more. Under the lock. */
+static void forget_key(void *context, const struct wire_target_info *info)
+{
+    struct coordinator *coordinator = context;
+    if (coordinator->exchange && info->bus_key[0])
+        exchange_forbid(coordinator->exchange, info->bus_key);
+}
+
+static enum status start_bus(struct coordinator *coordinator, struct error *err)
+{
+    const struct coordinator_options *options = &coordinator->options;
+    struct exchange_options bus = {.incarnation = wall_clock_incarnation(),
+                                   .bind_host = options->bus_host, .port = options->bus_port,
+                                   .senders_max = REGISTRY_TARGETS_MAX, .state = tell_policy,
+                                   .heard = hear_load, .context = coordinator};
+    uint64_t random = options->registry.seed;
+    if (!options->bus_host)
+        return STATUS_OK;
+    /* Coordinators of a cluster may listen at the same address of different machines. */
+    snprintf(bus.name, sizeof(bus.name), "coordinator-%016" PRIx64, place_random(&random));
+    enum status rc = exchange_start(&bus, &coordinator->exchange, err);
+    if (rc != STATUS_OK)
+        return error_prefix(err, "--bus");
+    if (options->metrics)
+        rc = metrics_collect(options->metrics, exchange_collect, coordinator->exchange, err);
+    return rc;
+}
+
+struct wire_bus coordinator_bus(const struct coordinator *coordinator)
+{
+    return coordinator->exchange ? exchange_address(coordinator->exchange) : (struct wire_bus){0};
 }
 
 /* ---- rpc thread ---- */
@@ -222,8 +302,12 @@ enum status coordinator_start(const struct coordinator_options *options, struct 
     coordinator->term = 1;
     coordinator->price = 1.0f;
     pthread_mutex_init(&coordinator->lock, NULL);
-    enum status rc = registry_new(&options->registry, coordinator->begun_us,
-                                  &coordinator->registry, err);
+    struct registry_options registry = options->registry;
+    registry.gone = forget_key;
+    registry.context = coordinator;
+    enum status rc = registry_new(&registry, coordinator->begun_us, &coordinator->registry, err);
+    if (rc == STATUS_OK)
+        rc = start_bus(coordinator, err);
     if (rc == STATUS_OK)
         rc = health_new("specasr.v1.Coordinator", &coordinator->health, err);
     if (rc == STATUS_OK)
@@ -313,6 +397,7 @@ void coordinator_stop(struct coordinator **coordinator_ptr)
         rpc_server_stop(coordinator->server, STOP_GRACE_MS);
     rpc_server_free(&coordinator->server);
     health_free(&coordinator->health);
+    exchange_stop(&coordinator->exchange);
     registry_free(&coordinator->registry);
     pthread_mutex_destroy(&coordinator->lock);
     free(coordinator);

@@ -18,6 +18,8 @@ struct coordinator_options {
     struct registry_options registry;
     uint32_t latency_goal_ms;               /* 0: none, and the shadow price stays 1 */
     uint32_t modes;                         /* enum wire_mode */
+    const char *bus_host;                   /* where its bus listens; NULL: no bus */
+    uint16_t bus_port;                      /* and the next one; 0: free ones */
     struct rpc_network *network;            /* NULL: gRPC */
     struct issuer *issuer;                  /* keys and tickets, borrowed; NULL: none */
     struct metrics *metrics;                /* metrics_coordinator, borrowed; NULL: none */
@@ -27,6 +29,9 @@ struct coordinator_options {
 MUST_CHECK enum status coordinator_start(const struct coordinator_options *options,
                                          struct coordinator **out, struct error *err);
 uint16_t coordinator_port(const struct coordinator *coordinator);
+
+/* The ports of its bus; all zero: none. */
+struct wire_bus coordinator_bus(const struct coordinator *coordinator);
 
 /* Once a heartbeat period: forgets who is gone (and says so), moves the shadow price. */
 void coordinator_tick(struct coordinator *coordinator);

@@ -3,7 +3,10 @@
  * Threads:
  *   main          options, start and stop, signals (sigwait)
  *   rpc           gRPC's completion queue: callbacks of all streams; validates frames; never blocks
- *   register      with --coordinator: reports load, hears the policy; may wait for the network
+ *   register      with --coordinator: one for each; reports load, hears the policy; may wait for
+ *                 the network
+ *   bus           with --coordinator: load out, policy in, where a coordinator has a bus (and
+ *                 ZeroMQ's own two)
  *   model         owns engine and sessions: takes events from a queue, ticks the target, answers
  *   pool 1..n-1   the backend's workers; spin while a step runs, sleep between
  */
@@ -86,8 +89,8 @@ static const struct option table[] = {
      .help = "Clients served at once; more are refused with a retry time."},
     {.name = "coordinator", .short_name = 'c', .type = OPTION_ADDRESSES, .offset = AT(coordinator),
      .min = 1, .max = 65535, .value_name = "HOST:PORT,...", .group = "Cluster",
-     .help = "Register there and report load and price; the next is asked when one fails. Without "
-             "any that answers, the target serves whoever calls."},
+     .help = "Register with each of them and report load and price. Without any that answers, the "
+             "target serves whoever calls."},
     {.name = "advertise", .type = OPTION_ADDRESS, .offset = AT(advertise), .min = 1, .max = 65535,
      .value_name = "HOST:PORT", .group = "Cluster",
      .help = "Where clients reach this target, and its name in the cluster. Default: --listen."},

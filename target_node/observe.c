@@ -70,6 +70,8 @@ static void collect(void *context, FILE *out)
         gate_collect(observe->gate, out);
     if (observe->serve)
         metrics_certificate(out, serve_certificate_expiry(observe->serve));
+    if (observe->registration)
+        registration_collect(observe->registration, out);
     pthread_mutex_unlock(&observe->lock);
 }
 

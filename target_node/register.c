@@ -1,48 +1,16 @@
-#include "register.h"
+/* One thread for each coordinator (register_line.c), so that one that is slow or dead holds up no
+ * other: each knows the target by its own heartbeats. The policy is that of the highest term,
+ * whoever tells it. With a bus the load goes out more often, and the policy comes sooner. */
+#include "register_int.h"
 
 #include <inttypes.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "auth/wall_clock.h"
-#include "base/clock.h"
 #include "base/log.h"
-#include "base/queue.h"
-#include "cluster/call.h"
-#include "cluster/policy.h"
 
-enum {
-    CALL_MS = 1000,
-    RETRY_MIN_MS = 250,
-    RETRY_MAX_MS = 2000,
-    SUPERSEDED_MS = 5000,
-    FAREWELL_MS = 300
-};
-
-struct registration {
-    struct registration_options options;
-    struct clock clock;
-    struct queue *wake;                     /* an item: look at once; closed: end */
-    pthread_t thread;
-    bool thread_runs;
-    atomic_bool ending;
-    /* the thread's */
-    struct rpc_client *client;
-    uint32_t number;                        /* of the coordinator */
-    bool registered, told, told_drain;
-    uint32_t period_ms, n_failures;
-    uint64_t sequence;
-    pthread_mutex_t lock;                   /* of all below */
-    struct wire_target_info info;
-    bool stale;                             /* info changed: register again */
-    const struct load *load;                /* NULL: warming up */
-    struct policy_keeper keeper;
-    uint64_t heard_us, heard_period_us;     /* the last answer; 0: none yet */
-};
-
-static struct wire_target_load load_now(struct registration *registration)
+struct wire_target_load registration_load(struct registration *registration)
 {
     const struct load *load = registration->load;
     struct wire_target_load now = {.sequence = ++registration->sequence, .state = WIRE_WARMING};
@@ -58,145 +26,93 @@ static struct wire_target_load load_now(struct registration *registration)
     return now;
 }
 
-static const char *coordinator_name(const struct registration *registration)
+void registration_obey(struct registration *registration, const char *from,
+                       const struct wire_policy *policy)
 {
-    return registration->options.coordinators[registration->number];
-}
-
-/* Says once per outage that the target is on its own; calls the next coordinator. */
-static uint32_t call_failed(struct registration *registration, const struct error *why)
-{
-    if (!registration->told)
-        log_line(LOG_WARN, "coordinator: %s; serving without it, asking again", why->text);
-    registration->told = true;
-    rpc_client_free(&registration->client);
-    registration->number = (registration->number + 1) % registration->options.n_coordinators;
-    uint32_t pause = (uint32_t)RETRY_MIN_MS << MIN(registration->n_failures, 8u);
-    registration->n_failures++;
-    return MIN(pause, (uint32_t)RETRY_MAX_MS);
-}
-
-static enum status call(struct registration *registration, uint32_t deadline_ms,
-                        const struct wire_coordinator_message *request,
-                        struct wire_coordinator_message *answer, struct error *err)
-{
-    enum status rc = STATUS_OK;
-    if (!registration->client) {
-        struct rpc_client_options options = {.target = coordinator_name(registration),
-                                             .tls = registration->options.tls,
-                                             .connect_ms = deadline_ms};
-        rc = rpc_client_new(&options, &registration->client, err);
-    }
-    return rc == STATUS_OK
-               ? cluster_call(registration->client, deadline_ms, request, answer, err)
-               : rc;
-}
-
-static void obey(struct registration *registration, const struct wire_policy *policy)
-{
+    if (policy->ttl_ms == 0)                /* it does not lead: it has none to give */
+        return;
     pthread_mutex_lock(&registration->lock);
-    registration->heard_us = clock_us(&registration->clock);
-    registration->heard_period_us = registration->period_ms * 1000ull;
     bool taken = policy_take(&registration->keeper, clock_us(&registration->clock), policy);
     pthread_mutex_unlock(&registration->lock);
     if (!taken)
         log_line(LOG_DEBUG, "coordinator %s: a policy of the old term %" PRIu64 " is refused",
-                 coordinator_name(registration), policy->term);
+                 from, policy->term);
 }
 
-/* Returns milliseconds until the next call. */
-static uint32_t register_once(struct registration *registration)
+static bool has_line(const struct registration *registration, const char *coordinator)
 {
-    struct wire_coordinator_message request = {.kind = WIRE_REGISTER}, answer;
-    struct error err;
+    for (uint32_t i = 0; i < registration->n_lines; i++)
+        if (strcmp(registration->lines[i]->coordinator, coordinator) == 0)
+            return true;
+    return false;
+}
+
+void registration_meet(struct registration *registration, const struct wire_registered *answer)
+{
+    struct error err = {0};
     pthread_mutex_lock(&registration->lock);
-    request.u.registration = (struct wire_register){.info = registration->info,
-                                                    .load = load_now(registration),
-                                                    .term = registration->keeper.term};
-    registration->stale = false;
-    pthread_mutex_unlock(&registration->lock);
-    if (call(registration, CALL_MS, &request, &answer, &err) != STATUS_OK)
-        return call_failed(registration, &err);
-    const struct wire_registered *registered = &answer.u.registered;
-    registration->n_failures = 0;
-    registration->period_ms = registered->heartbeat_ms;
-    obey(registration, &registered->policy);
-    registration->registered = registered->verdict == WIRE_KNOWN;
-    if (registration->registered) {
-        log_line(request.u.registration.load.state == WIRE_WARMING ? LOG_DEBUG : LOG_INFO,
-                 "registered with the coordinator %s as %s", coordinator_name(registration),
-                 request.u.registration.info.address);
-        registration->told = false;
-        return registration->period_ms;
+    for (uint32_t i = 0; i < answer->n_coordinators; i++) {
+        const char *coordinator = answer->coordinators[i];
+        if (has_line(registration, coordinator) || atomic_load(&registration->ending) ||
+            registration->n_lines == REGISTER_COORDINATORS_MAX)
+            continue;
+        log_line(LOG_INFO, "another coordinator: %s", coordinator);
+        if (report_line_start(registration, coordinator, &err) != STATUS_OK)
+            log_line(LOG_WARN, "coordinator %s: %s", coordinator, err.text);
     }
-    if (!registration->told)
-        log_line(LOG_ERROR, "coordinator %s: %s; serving without it",
-                 coordinator_name(registration),
-                 registered->verdict == WIRE_SUPERSEDED
-                     ? "a later process serves at this address: give each its own --advertise"
-                     : "it knows too many targets");
-    registration->told = true;
-    return SUPERSEDED_MS;
+    pthread_mutex_unlock(&registration->lock);
 }
 
-static uint32_t report_once(struct registration *registration)
+/* ---- the bus ---- */
+
+static size_t tell_load(void *context, uint8_t bytes[BUS_PAYLOAD_MAX])
 {
-    struct wire_coordinator_message request = {.kind = WIRE_HEARTBEAT}, answer;
-    struct wire_heartbeat *heartbeat = &request.u.heartbeat;
-    struct error err;
+    struct registration *registration = context;
+    struct wire_coordinator_message message = {.kind = WIRE_HEARTBEAT};
+    struct wire_heartbeat *heartbeat = &message.u.heartbeat;
+    struct wire_bytes packed;
     pthread_mutex_lock(&registration->lock);
     memcpy(heartbeat->address, registration->info.address, sizeof(heartbeat->address));
     heartbeat->incarnation = registration->info.incarnation;
     heartbeat->term = registration->keeper.term;
-    heartbeat->load = load_now(registration);
+    heartbeat->load = registration_load(registration);
     pthread_mutex_unlock(&registration->lock);
-    if (call(registration, CALL_MS, &request, &answer, &err) != STATUS_OK) {
-        registration->registered = false;   /* the next may be another coordinator */
-        return call_failed(registration, &err);
-    }
-    const struct wire_heard *heard = &answer.u.heard;
-    obey(registration, &heard->policy);
-    registration->n_failures = 0;
-    if (heard->drain != registration->told_drain)
-        log_line(LOG_INFO, "the coordinator gives this target %s sessions",
-                 heard->drain ? "no more" : "again");
-    registration->told_drain = heard->drain;
-    if (heard->verdict == WIRE_KNOWN)
-        return registration->period_ms;
-    registration->registered = false;
-    return 0;
+    if (heartbeat->address[0] == '\0' || atomic_load(&registration->ending) ||
+        wire_coordinator_pack(&message, &packed, NULL) != STATUS_OK)
+        return 0;
+    size_t size = MIN(packed.size, (size_t)BUS_PAYLOAD_MAX);
+    memcpy(bytes, packed.data, size);
+    wire_bytes_release(&packed);
+    return size;
 }
 
-static void *thread_main(void *argument)
+static void hear_policy(void *context, const struct bus_message *message)
 {
-    struct registration *registration = argument;
-    void *item;
-    uint32_t pause_ms = 0;
-    while (queue_pop(registration->wake, (int64_t)pause_ms * 1000, &item) != QUEUE_CLOSED) {
-        pthread_mutex_lock(&registration->lock);
-        bool named = registration->info.address[0] != '\0';
-        bool stale = registration->stale;
-        pthread_mutex_unlock(&registration->lock);
-        if (!named || atomic_load(&registration->ending))
-            pause_ms = RETRY_MAX_MS;
-        else if (registration->registered && !stale)
-            pause_ms = report_once(registration);
-        else
-            pause_ms = register_once(registration);
-    }
-    return NULL;
+    struct wire_coordinator_message heard;
+    struct error err;
+    if (wire_coordinator_unpack(message->data, message->size, WIRE_HEARD, &heard, &err) ==
+        STATUS_OK)
+        registration_obey(context, message->sender, &heard.u.heard.policy);
+    else
+        log_line(LOG_DEBUG, "bus: %s: %s", message->sender, err.text);
 }
 
-/* Clients go elsewhere at once instead of after three missed heartbeats. */
-static void farewell(struct registration *registration)
+/* The name on the bus is the address, which a target on a free port does not know yet. */
+static void join_bus(struct registration *registration, struct error *err)
 {
-    struct wire_coordinator_message request = {.kind = WIRE_DRAIN_TARGET}, answer;
-    struct wire_drain_target *drain = &request.u.drain_target;
-    memcpy(drain->address, registration->info.address, sizeof(drain->address));
-    drain->incarnation = registration->info.incarnation;
-    if (registration->registered &&
-        call(registration, FAREWELL_MS, &request, &answer, NULL) == STATUS_OK)
-        wire_coordinator_release(&answer);
+    struct exchange_options options = {.incarnation = registration->info.incarnation,
+                                       .senders_max = REGISTER_COORDINATORS_MAX,
+                                       .state = tell_load, .heard = hear_policy,
+                                       .context = registration};
+    struct exchange *exchange = NULL;
+    if (registration->exchange || !exchange_name(options.name, registration->info.address))
+        return;
+    if (exchange_start(&options, &exchange, err) != STATUS_OK)
+        log_line(LOG_WARN, "%s; going on without the bus", err->text);
+    registration->exchange = exchange;
+    if (exchange)
+        memcpy(registration->info.bus_key, exchange_address(exchange).key,
+               sizeof(registration->info.bus_key));
 }
 
 /* ---- life ---- */
@@ -205,6 +121,7 @@ enum status registration_start(const struct registration_options *options,
                                struct registration **out, struct error *err)
 {
     struct registration *registration = calloc(1, sizeof(*registration));
+    enum status rc = STATUS_OK;
     *out = NULL;
     if (!registration)
         return error_set(err, STATUS_NO_MEMORY, "no memory for the registration");
@@ -212,15 +129,14 @@ enum status registration_start(const struct registration_options *options,
     registration->options = *options;
     registration->info = options->info;
     registration->info.incarnation = wall_clock_incarnation();
+    registration->version = 1;
     registration->clock = clock_monotonic();
     pthread_mutex_init(&registration->lock, NULL);
-    enum status rc = queue_new(4, &registration->wake, err);
-    if (rc == STATUS_OK) {
-        registration->thread_runs =
-            pthread_create(&registration->thread, NULL, thread_main, registration) == 0;
-        if (!registration->thread_runs)
-            rc = error_set(err, STATUS_EXHAUSTED, "cannot start a thread");
-    }
+    pthread_mutex_lock(&registration->lock);
+    for (uint32_t i = 0; rc == STATUS_OK && i < options->n_coordinators; i++)
+        if (!has_line(registration, options->coordinators[i]))
+            rc = report_line_start(registration, options->coordinators[i], err);
+    pthread_mutex_unlock(&registration->lock);
     if (rc != STATUS_OK)
         registration_stop(&registration);
     *out = registration;
@@ -230,14 +146,17 @@ enum status registration_start(const struct registration_options *options,
 void registration_serve(struct registration *registration, const struct wire_target_info *info,
                         const struct load *load)
 {
+    struct error err;
     pthread_mutex_lock(&registration->lock);
     uint64_t incarnation = registration->info.incarnation;
     registration->info = *info;
     registration->info.incarnation = incarnation;
     registration->load = load;
-    registration->stale = true;
+    join_bus(registration, &err);
+    registration->version++;
+    for (uint32_t i = 0; i < registration->n_lines; i++)
+        (void)queue_push(registration->lines[i]->wake, registration);
     pthread_mutex_unlock(&registration->lock);
-    (void)queue_push(registration->wake, registration);
 }
 
 struct wire_policy registration_policy(struct registration *registration)
@@ -255,22 +174,39 @@ struct registration_state registration_state(struct registration *registration)
 {
     struct registration_state state = {0};
     pthread_mutex_lock(&registration->lock);
-    if (registration->heard_us)
-        state.age_us = clock_us(&registration->clock) - registration->heard_us;
-    state.up = registration->heard_us && state.age_us <= 3 * registration->heard_period_us;
+    uint64_t now = clock_us(&registration->clock);
+    for (uint32_t i = 0; i < registration->n_lines; i++) {
+        const struct report_line *line = registration->lines[i];
+        if (line->heard_us == 0)
+            continue;
+        uint64_t age_us = now - line->heard_us;
+        state.age_us = state.age_us ? MIN(state.age_us, age_us) : age_us;
+        state.up = state.up || age_us <= 3 * line->heard_period_us;
+    }
     pthread_mutex_unlock(&registration->lock);
     return state;
 }
 
+void registration_collect(void *context, FILE *out)
+{
+    struct registration *registration = context;
+    pthread_mutex_lock(&registration->lock);
+    if (registration->exchange)
+        exchange_collect(registration->exchange, out);
+    pthread_mutex_unlock(&registration->lock);
+}
+
 void registration_leave(struct registration *registration)
 {
-    if (!registration || !registration->thread_runs)
+    if (!registration || atomic_exchange(&registration->ending, true))
         return;
-    atomic_store(&registration->ending, true);
-    queue_close(registration->wake);
-    pthread_join(registration->thread, NULL);
-    registration->thread_runs = false;
-    farewell(registration);
+    pthread_mutex_lock(&registration->lock);    /* from here on no line is added */
+    uint32_t n = registration->n_lines;
+    for (uint32_t i = 0; i < n; i++)
+        queue_close(registration->lines[i]->wake);
+    pthread_mutex_unlock(&registration->lock);
+    for (uint32_t i = 0; i < n; i++)
+        pthread_join(registration->lines[i]->thread, NULL);
 }
 
 void registration_stop(struct registration **registration_ptr)
@@ -279,8 +215,9 @@ void registration_stop(struct registration **registration_ptr)
     if (!registration)
         return;
     registration_leave(registration);
-    rpc_client_free(&registration->client);
-    queue_free(&registration->wake);
+    exchange_stop(&registration->exchange);
+    for (uint32_t i = 0; i < registration->n_lines; i++)
+        report_line_free(&registration->lines[i]);
     pthread_mutex_destroy(&registration->lock);
     free(registration);
     *registration_ptr = NULL;

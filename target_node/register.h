@@ -1,22 +1,29 @@
-/* register.h: a target's line to its coordinator: registers, reports, obeys the policy.
+/* register.h: a target's lines to its coordinators: registers, reports, obeys the policy.
  *
- * A thread of its own, that may wait for the network. Nothing else waits for it: without a
+ * A thread for each of them, that may wait for the network. Nothing else waits for it: without a
  * coordinator the target serves whoever calls, by its own price.
+ *
+ *     coordinator A  <-- Register, Heartbeat --  line thread 0 --+
+ *     coordinator B  <-------------------------  line thread 1 --+-- info, load, policy (one lock)
+ *     bus of A, B    <-- load, policy -->        bus thread    --+         ^
+ *                                                                          model thread, probes
  */
 #ifndef TARGET_NODE_REGISTER_H
 #define TARGET_NODE_REGISTER_H
+
+#include <stdio.h>
 
 #include "base/status.h"
 #include "load.h"
 #include "rpc/rpc.h"
 #include "wire/coordinator_frames.h"
 
-enum { REGISTER_COORDINATORS_MAX = 8 };
+enum { REGISTER_COORDINATORS_MAX = WIRE_COORDINATORS_MAX };
 
 struct registration;
 
 struct registration_options {
-    uint32_t n_coordinators;                /* the next is asked when one does not answer */
+    uint32_t n_coordinators;                /* all are told; they may name others */
     char coordinators[REGISTER_COORDINATORS_MAX][WIRE_ADDRESS_MAX];
     struct rpc_tls tls;                     /* as their client; borrowed */
     /* address "": not known before the port is open. The incarnation is filled in. */
@@ -33,6 +40,9 @@ void registration_serve(struct registration *registration, const struct wire_tar
 
 /* The policy that holds now; from any thread. NULL: the target's own. */
 struct wire_policy registration_policy(struct registration *registration);
+
+/* A collector of lib/metrics: the bus. */
+void registration_collect(void *registration, FILE *out);
 
 /* When a coordinator answered last, and whether that was within three heartbeat periods. */
 struct registration_state {

@@ -54,6 +54,12 @@ static uint64_t lease_us(const struct registry *registry)
            (uint64_t)registry->options.heartbeat_ms * 500u;     /* the third may be half late */
 }
 
+static void is_gone(const struct registry *registry, const struct wire_target_info *info)
+{
+    if (registry->options.gone)
+        registry->options.gone(registry->options.context, info);
+}
+
 uint32_t registry_expire(struct registry *registry, uint64_t now_us, const char **address)
 {
     uint32_t n_gone = 0;
@@ -64,6 +70,7 @@ uint32_t registry_expire(struct registry *registry, uint64_t now_us, const char 
             continue;
         }
         memcpy(registry->gone, entry->info.address, sizeof(registry->gone));
+        is_gone(registry, &entry->info);
         *entry = registry->entries[--registry->n];
         n_gone++;
     }
@@ -91,6 +98,8 @@ enum wire_verdict registry_register(struct registry *registry, uint64_t now_us,
     if (!entry && registry->n == REGISTRY_TARGETS_MAX)
         return WIRE_REGISTRY_FULL;
     bool again = entry && info->incarnation == entry->info.incarnation;
+    if (entry && !again)
+        is_gone(registry, &entry->info);
     if (!entry)
         entry = &registry->entries[registry->n++];
     if (!again)
@@ -119,6 +128,19 @@ enum wire_verdict registry_heartbeat(struct registry *registry, uint64_t now_us,
     entry->reserved_old = entry->reserved_new;
     entry->reserved_new = 0;
     return WIRE_KNOWN;
+}
+
+bool registry_load(struct registry *registry, uint64_t now_us,
+                   const struct wire_heartbeat *heartbeat)
+{
+    (void)registry_expire(registry, now_us, NULL);
+    struct entry *entry = find(registry, heartbeat->address);
+    if (!entry || entry->info.incarnation != heartbeat->incarnation)
+        return false;
+    entry->heard_us = now_us;
+    if (heartbeat->load.sequence > entry->load.sequence)
+        entry->load = heartbeat->load;
+    return true;
 }
 
 bool registry_drain(struct registry *registry, const struct wire_drain_target *ask)

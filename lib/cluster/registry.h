@@ -29,6 +29,9 @@ struct registry_options {
     uint64_t canary_fingerprint;        /* a version that gets a share of the new sessions; 0: no */
     float canary_share;                 /* 0..1 of them */
     uint64_t seed;
+    /* A process is no longer known: its lease is over, or a later one took its address. */
+    void (*gone)(void *context, const struct wire_target_info *info);
+    void *context;
 };
 
 /* `now_us` begins the time in which targets that were there before are waited for. */
@@ -44,6 +47,11 @@ enum wire_verdict registry_register(struct registry *registry, uint64_t now_us,
 /* WIRE_KNOWN, _REGISTER_AGAIN, _SUPERSEDED. *drain: an operator asked for it. */
 enum wire_verdict registry_heartbeat(struct registry *registry, uint64_t now_us,
                                      const struct wire_heartbeat *heartbeat, bool *drain);
+
+/* What came over the bus: its load, and that it lives. A placement still counts until the second
+ * heartbeat after it. False: not known. */
+bool registry_load(struct registry *registry, uint64_t now_us,
+                   const struct wire_heartbeat *heartbeat);
 
 /* A target that goes away (its own incarnation), or that an operator wants to (incarnation 0).
  * False: not known. */

@@ -35,6 +35,13 @@ bool wire_address_ok(const char *address)
     return port >= 1 && port <= 65535;
 }
 
+/* A CURVE public key as Z85 (rfc.zeromq.org/spec/32), or "". */
+static bool bus_key_ok(const char *key)
+{
+    size_t n = strnlen(key, WIRE_BUS_KEY_MAX);
+    return name_ok(key, WIRE_BUS_KEY_MAX) && (n == 0 || n == WIRE_BUS_KEY_MAX - 1);
+}
+
 static const char *problem_in_info(const struct wire_target_info *info)
 {
     if (!wire_address_ok(info->address))
@@ -45,6 +52,8 @@ static const char *problem_in_info(const struct wire_target_info *info)
         return "model is not UTF-8";
     if (info->incarnation == 0)
         return "incarnation 0";
+    if (!bus_key_ok(info->bus_key))
+        return "bus_key is no key";
     return info->sessions_max >= 1 ? NULL : "a target without sessions";
 }
 
@@ -115,6 +124,16 @@ static const char *problem_in_registered(const struct wire_registered *registere
 {
     if (registered->heartbeat_ms < 50 || registered->heartbeat_ms > 60000)
         return "heartbeat_ms is out of range";
+    const struct wire_bus *bus = &registered->bus;
+    if (bus->load_port > 65535 || bus->policy_port > 65535 || !bus_key_ok(bus->key) ||
+        (bus->load_port > 0) != (bus->key[0] != '\0') ||
+        (bus->policy_port > 0) != (bus->key[0] != '\0'))
+        return "half a bus";
+    if (registered->n_coordinators > WIRE_COORDINATORS_MAX)
+        return "too many coordinators";
+    for (uint32_t i = 0; i < registered->n_coordinators; i++)
+        if (!wire_address_ok(registered->coordinators[i]))
+            return "a coordinator's address is not HOST:PORT";
     return problem_in_verdict(registered->verdict, &registered->policy);
 }
 

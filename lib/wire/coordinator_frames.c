@@ -12,7 +12,6 @@
 
 enum { UNPACK_MEMORY_MAX = 8 << 20 };
 
-
 /* ---- the parts that several messages have ---- */
 
 static void fill_info(const struct wire_target_info *info, Specasr__V1__TargetInfo *m)
@@ -26,6 +25,7 @@ static void fill_info(const struct wire_target_info *info, Specasr__V1__TargetIn
     m->incarnation = info->incarnation;
     m->sessions_max = info->sessions_max;
     m->tls = info->tls;
+    m->bus_key = (char *)info->bus_key;
 }
 
 static enum status read_info(const Specasr__V1__TargetInfo *m, struct wire_target_info *info,
@@ -39,6 +39,8 @@ static enum status read_info(const Specasr__V1__TargetInfo *m, struct wire_targe
         rc = wire_copy_text(info->tls_name, sizeof(info->tls_name), m->tls_name, "tls_name", err);
     if (rc == STATUS_OK)
         rc = wire_copy_text(info->model, sizeof(info->model), m->model, "model", err);
+    if (rc == STATUS_OK)
+        rc = wire_copy_text(info->bus_key, sizeof(info->bus_key), m->bus_key, "bus_key", err);
     info->fingerprint = m->fingerprint;
     info->vocabulary_hash = m->vocabulary_hash;
     info->incarnation = m->incarnation;
@@ -138,22 +140,51 @@ static enum status pack_registered(const struct wire_coordinator_message *messag
     const struct wire_registered *r = &message->u.registered;
     Specasr__V1__RegisterAnswer m = SPECASR__V1__REGISTER_ANSWER__INIT;
     Specasr__V1__Policy policy;
+    Specasr__V1__Bus bus = SPECASR__V1__BUS__INIT;
+    char *coordinators[WIRE_COORDINATORS_MAX];
     fill_policy(&r->policy, &policy);
+    bus.load_port = r->bus.load_port;
+    bus.policy_port = r->bus.policy_port;
+    bus.key = (char *)r->bus.key;
+    for (uint32_t i = 0; i < r->n_coordinators; i++)
+        coordinators[i] = (char *)r->coordinators[i];
     m.verdict = (uint32_t)r->verdict;
     m.heartbeat_ms = r->heartbeat_ms;
     m.policy = &policy;
+    if (r->bus.key[0])
+        m.bus = &bus;
+    m.n_coordinators = r->n_coordinators;
+    m.coordinators = coordinators;
     return wire_emit(&m.base, out, err);
+}
+
+static enum status read_coordinators(const Specasr__V1__RegisterAnswer *m,
+                                     struct wire_registered *r, struct error *err)
+{
+    enum status rc = STATUS_OK;
+    if (m->n_coordinators > WIRE_COORDINATORS_MAX)
+        return too_many("coordinators", m->n_coordinators, WIRE_COORDINATORS_MAX, err);
+    r->n_coordinators = (uint32_t)m->n_coordinators;
+    for (uint32_t i = 0; i < r->n_coordinators && rc == STATUS_OK; i++)
+        rc = wire_copy_text(r->coordinators[i], WIRE_ADDRESS_MAX, m->coordinators[i],
+                            "a coordinator's address", err);
+    return rc;
 }
 
 static enum status unpack_registered(const void *from, struct wire_coordinator_message *out,
                                      struct error *err)
 {
     const Specasr__V1__RegisterAnswer *m = from;
-    (void)err;
-    out->u.registered.verdict = read_verdict(m->verdict);
-    out->u.registered.heartbeat_ms = m->heartbeat_ms;
-    read_policy(m->policy, &out->u.registered.policy);
-    return STATUS_OK;
+    struct wire_registered *r = &out->u.registered;
+    r->verdict = read_verdict(m->verdict);
+    r->heartbeat_ms = m->heartbeat_ms;
+    read_policy(m->policy, &r->policy);
+    enum status rc = read_coordinators(m, r, err);
+    if (rc != STATUS_OK || !m->bus)
+        return rc;
+    r->bus.load_port = m->bus->load_port;
+    r->bus.policy_port = m->bus->policy_port;
+    return wire_copy_text(r->bus.key, sizeof(r->bus.key), m->bus->key, "a key of the bus", err);
 }
 
 static enum status pack_heartbeat(const struct wire_coordinator_message *message,

@@ -21,7 +21,9 @@ enum {
     WIRE_ADDRESS_MAX = 272,             /* "host:port" with its end */
     WIRE_TLS_NAME_MAX = 256,
     WIRE_TICKET_MAX = 1024,
-    WIRE_REASON_MAX = 160
+    WIRE_REASON_MAX = 160,
+    WIRE_BUS_KEY_MAX = 41,              /* 40 characters of Z85 and the end */
+    WIRE_COORDINATORS_MAX = 8
 };
 
 /* The method of request kind k is wire_coordinator_method(k). */
@@ -55,6 +57,7 @@ struct wire_target_info {
     uint64_t incarnation;               /* not 0; a later process has a higher one */
     uint32_t sessions_max;              /* at least 1 */
     bool tls;
+    char bus_key[WIRE_BUS_KEY_MAX];     /* "": no bus */
 };
 
 struct wire_target_load {
@@ -78,10 +81,19 @@ struct wire_register {
     uint64_t term;
 };
 
+/* Of a coordinator, at the host where it was called. */
+struct wire_bus {
+    uint32_t load_port, policy_port;    /* both 0, and no key: there is none */
+    char key[WIRE_BUS_KEY_MAX];
+};
+
 struct wire_registered {
     enum wire_verdict verdict;
     uint32_t heartbeat_ms;              /* 50..60000 */
     struct wire_policy policy;
+    struct wire_bus bus;
+    uint32_t n_coordinators;            /* of the cluster; 0: only the one that answers */
+    char coordinators[WIRE_COORDINATORS_MAX][WIRE_ADDRESS_MAX];
 };
 
 struct wire_heartbeat {

@@ -31,6 +31,13 @@ static void random_load(uint64_t *seed, struct wire_target_load *load)
     load->row_us = (uint32_t)support_random(seed);
 }
 
+static void random_key(uint64_t *seed, char key[WIRE_BUS_KEY_MAX])
+{
+    if (below(seed, 2))
+        snprintf(key, WIRE_BUS_KEY_MAX, "%.*s%04u", WIRE_BUS_KEY_MAX - 5,
+                 "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7", below(seed, 10000));
+}
+
 static void random_info(uint64_t *seed, struct wire_target_info *info)
 {
     random_address(seed, info->address);
@@ -41,6 +48,7 @@ static void random_info(uint64_t *seed, struct wire_target_info *info)
     info->incarnation = 1 + below(seed, 1000);
     info->sessions_max = 1 + below(seed, 1000);
     info->tls = below(seed, 2);
+    random_key(seed, info->bus_key);
 }
 
 static void random_policy(uint64_t *seed, struct wire_policy *policy)
@@ -101,6 +109,21 @@ static void random_listed(uint64_t *seed, struct wire_listed *listed)
     }
 }
 
+static void random_registered(uint64_t *seed, struct wire_registered *registered)
+{
+    registered->verdict = (enum wire_verdict)below(seed, WIRE_VERDICT_N);
+    registered->heartbeat_ms = 50 + below(seed, 1000);
+    random_policy(seed, &registered->policy);
+    random_key(seed, registered->bus.key);
+    if (registered->bus.key[0]) {
+        registered->bus.load_port = 1 + below(seed, 65535);
+        registered->bus.policy_port = 1 + below(seed, 65535);
+    }
+    registered->n_coordinators = below(seed, WIRE_COORDINATORS_MAX + 1);
+    for (uint32_t i = 0; i < registered->n_coordinators; i++)
+        random_address(seed, registered->coordinators[i]);
+}
+
 static void random_message(uint64_t *seed, enum wire_coordinator_kind kind, message *m)
 {
     memset(m, 0, sizeof(*m));
@@ -112,9 +135,7 @@ static void random_message(uint64_t *seed, enum wire_coordinator_kind kind, mess
         m->u.registration.term = support_random(seed);
         break;
     case WIRE_REGISTERED:
-        m->u.registered.verdict = (enum wire_verdict)below(seed, WIRE_VERDICT_N);
-        m->u.registered.heartbeat_ms = 50 + below(seed, 1000);
-        random_policy(seed, &m->u.registered.policy);
+        random_registered(seed, &m->u.registered);
         break;
     case WIRE_HEARTBEAT:
         random_address(seed, m->u.heartbeat.address);
@@ -253,6 +274,10 @@ static void what_breaks_the_rules_is_named(void **state)
         {WIRE_HEARD, "1a051d0000c07f", "shadow_price"},         /* NaN */
         {WIRE_HEARD, "1a022810", "unknown modes"},
         {WIRE_REGISTERED, "1001", "heartbeat_ms"},
+        {WIRE_REGISTERED, "10642202080a", "half a bus"},
+        {WIRE_REGISTERED, "10642203080a1005", "a malformed"},
+        {WIRE_REGISTERED, "10642a0161", "a coordinator's address"},
+        {WIRE_REGISTER, "0a110a03613a313101000000000000004a0161", "bus_key"},
         {WIRE_PLACE, "", "session id of 0 bytes"},
         {WIRE_PLACED, "", "neither targets nor a time"},
         {WIRE_PLACED, "08011a050a03613a31", "or both"},

@@ -69,6 +69,64 @@ static struct wire_target_row row_of(struct registry *registry, uint64_t now, ui
     return row;
 }
 
+/* The bus brings loads between heartbeats: they count, and keep the target alive, but a placement
+ * is not taken for seen before the second heartbeat. */
+static void loads_from_the_bus_are_news_but_no_heartbeats(void **state)
+{
+    (void)state;
+    struct registry *registry = new_registry(0, 0);
+    struct wire_heartbeat news = {.address = "10.0.0.1:7600", .incarnation = 1,
+                                  .load = {.sequence = 5, .sessions = 2, .queue_us = 1234}};
+    assert_false(registry_load(registry, 0, &news));
+    assert_int_equal(join(registry, 0, 1, 1), WIRE_KNOWN);
+    place_now(registry, 1, &anything);
+    for (uint64_t now = 0; now < 4 * LEASE_US; now += PERIOD_US / 2) {
+        news.load.sequence++;
+        assert_true(registry_load(registry, now, &news));
+    }
+    assert_int_equal(row_of(registry, 4 * LEASE_US, 1).load.queue_us, 1234);
+    assert_int_equal(row_of(registry, 4 * LEASE_US, 1).reserved, 1);
+    news.load = (struct wire_target_load){.sequence = 3, .queue_us = 9};    /* overtaken */
+    assert_true(registry_load(registry, 4 * LEASE_US, &news));
+    assert_int_equal(row_of(registry, 4 * LEASE_US, 1).load.queue_us, 1234);
+    news.incarnation = 2;
+    assert_false(registry_load(registry, 4 * LEASE_US, &news));
+    registry_free(&registry);
+}
+
+struct lost {
+    uint32_t n;
+    uint64_t incarnation;
+};
+
+static void note_lost(void *context, const struct wire_target_info *info)
+{
+    struct lost *lost = context;
+    lost->n++;
+    lost->incarnation = info->incarnation;
+}
+
+static void each_process_that_goes_is_told_once(void **state)
+{
+    (void)state;
+    struct lost lost = {0};
+    struct registry_options options = {.heartbeat_ms = PERIOD_MS, .gone = note_lost,
+                                       .context = &lost};
+    struct registry *registry;
+    struct error err;
+    assert_ok(registry_new(&options, 0, &registry, &err), &err);
+    assert_int_equal(join(registry, 0, 1, 1), WIRE_KNOWN);
+    assert_int_equal(join(registry, 1, 1, 1), WIRE_KNOWN);
+    assert_int_equal(lost.n, 0);
+    assert_int_equal(join(registry, 2, 1, 7), WIRE_KNOWN);
+    assert_int_equal(lost.n, 1);
+    assert_int_equal(lost.incarnation, 1);
+    registry_expire(registry, 2 * LEASE_US, NULL);
+    assert_int_equal(lost.n, 2);
+    assert_int_equal(lost.incarnation, 7);
+    registry_free(&registry);
+}
+
 static void an_unknown_incarnation_is_told_to_register_again(void **state)
 {
     (void)state;
@@ -335,6 +393,8 @@ static void the_registry_has_a_cap(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(loads_from_the_bus_are_news_but_no_heartbeats),
+        cmocka_unit_test(each_process_that_goes_is_told_once),
         cmocka_unit_test(an_unknown_incarnation_is_told_to_register_again),
         cmocka_unit_test(a_later_process_supersedes_the_earlier_one),
         cmocka_unit_test(missed_heartbeats_are_a_target_that_is_gone),

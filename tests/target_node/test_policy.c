@@ -9,6 +9,7 @@
 #include "../../target_node/gate.c"
 #include "../../target_node/load.c"
 #include "../../target_node/register.c"
+#include "../../target_node/register_line.c"
 #include "../../target_node/serve.c"
 
 enum { HEARTBEAT_MS = 50, TTL_MS = 3 * HEARTBEAT_MS, PATIENCE_US = 30000000 };

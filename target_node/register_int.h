@@ -1,0 +1,63 @@
+/* register_int.h: between register.c (what all coordinators are told, and what holds) and
+ * register_line.c (one coordinator each). */
+#ifndef TARGET_NODE_REGISTER_INT_H
+#define TARGET_NODE_REGISTER_INT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/clock.h"
+#include "base/queue.h"
+#include "cluster/exchange.h"
+#include "cluster/policy.h"
+#include "register.h"
+
+struct report_line {
+    struct registration *registration;
+    uint32_t number;
+    char coordinator[WIRE_ADDRESS_MAX];
+    struct queue *wake;                     /* an item: look at once; closed: end */
+    pthread_t thread;
+    /* the thread's */
+    struct rpc_client *client;
+    bool registered, told, told_drain;
+    uint32_t period_ms, n_failures;
+    uint64_t version;                       /* of the info that this coordinator has */
+    /* under the registration's lock */
+    uint64_t heard_us, heard_period_us;     /* the last answer; 0: none yet */
+};
+
+struct registration {
+    struct registration_options options;
+    struct clock clock;
+    struct exchange *exchange;
+    atomic_bool ending;
+    pthread_mutex_t lock;                   /* of all below */
+    uint32_t n_lines;
+    struct report_line *lines[REGISTER_COORDINATORS_MAX];      /* those up to n_lines stay */
+    struct wire_target_info info;
+    uint64_t version;                       /* of the info; higher: register again */
+    uint64_t sequence;                      /* of loads, whichever way they go */
+    const struct load *load;                /* NULL: warming up */
+    struct policy_keeper keeper;
+};
+
+/* Starts a thread that keeps one coordinator informed, until its queue is closed: then it says
+ * farewell and ends. Under the registration's lock. */
+MUST_CHECK enum status report_line_start(struct registration *registration, const char *coordinator,
+                                  struct error *err);
+
+/* The thread must have been joined. Accepts NULL. */
+void report_line_free(struct report_line **line);
+
+/* The load as it is now, with the next sequence number. Under the lock. */
+struct wire_target_load registration_load(struct registration *registration);
+
+/* A policy came, from whoever; what is of a lower term is refused. */
+void registration_obey(struct registration *registration, const char *from,
+                       const struct wire_policy *policy);
+
+/* A coordinator named the others. */
+void registration_meet(struct registration *registration, const struct wire_registered *answer);
+
+#endif

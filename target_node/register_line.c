@@ -1,0 +1,199 @@
+#include "register_int.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "cluster/call.h"
+
+enum {
+    CALL_MS = 1000,
+    RETRY_MIN_MS = 250,
+    RETRY_MAX_MS = 2000,
+    SUPERSEDED_MS = 5000,
+    FAREWELL_MS = 300
+};
+
+/* Says once per outage that this coordinator is gone. */
+static uint32_t call_failed(struct report_line *line, const struct error *why)
+{
+    if (!line->told)
+        log_line(LOG_WARN, "coordinator: %s; serving without it, asking again", why->text);
+    line->told = true;
+    line->registered = false;               /* it may be another process the next time */
+    rpc_client_free(&line->client);
+    uint32_t pause = (uint32_t)RETRY_MIN_MS << MIN(line->n_failures, 8u);
+    line->n_failures++;
+    return MIN(pause, (uint32_t)RETRY_MAX_MS);
+}
+
+static enum status call(struct report_line *line, uint32_t deadline_ms,
+                        const struct wire_coordinator_message *request,
+                        struct wire_coordinator_message *answer, struct error *err)
+{
+    enum status rc = STATUS_OK;
+    if (!line->client) {
+        struct rpc_client_options options = {.target = line->coordinator,
+                                             .tls = line->registration->options.tls,
+                                             .connect_ms = deadline_ms};
+        rc = rpc_client_new(&options, &line->client, err);
+    }
+    return rc == STATUS_OK ? cluster_call(line->client, deadline_ms, request, answer, err) : rc;
+}
+
+static void note_answer(struct report_line *line, const struct wire_policy *policy)
+{
+    struct registration *registration = line->registration;
+    line->n_failures = 0;
+    pthread_mutex_lock(&registration->lock);
+    line->heard_us = clock_us(&registration->clock);
+    line->heard_period_us = line->period_ms * 1000ull;
+    pthread_mutex_unlock(&registration->lock);
+    registration_obey(registration, line->coordinator, policy);
+}
+
+/* The bus is at the host that was called. */
+static void note_bus(struct report_line *line, const struct wire_bus *bus)
+{
+    char host[WIRE_ADDRESS_MAX];
+    size_t n = (size_t)(strrchr(line->coordinator, ':') - line->coordinator);
+    memcpy(host, line->coordinator, n);
+    host[n] = '\0';
+    pthread_mutex_lock(&line->registration->lock);
+    if (line->registration->exchange)
+        exchange_peer(line->registration->exchange, line->number, host, bus);
+    pthread_mutex_unlock(&line->registration->lock);
+}
+
+static uint32_t refused(struct report_line *line, enum wire_verdict verdict)
+{
+    if (!line->told)
+        log_line(LOG_ERROR, "coordinator %s: %s; serving without it", line->coordinator,
+                 verdict == WIRE_SUPERSEDED
+                     ? "a later process serves at this address: give each its own --advertise"
+                     : "it knows too many targets");
+    line->told = true;
+    return SUPERSEDED_MS;
+}
+
+/* Returns milliseconds until the next call. */
+static uint32_t register_once(struct report_line *line)
+{
+    struct registration *registration = line->registration;
+    struct wire_coordinator_message request = {.kind = WIRE_REGISTER}, answer;
+    struct error err;
+    pthread_mutex_lock(&registration->lock);
+    request.u.registration = (struct wire_register){.info = registration->info,
+                                                    .load = registration_load(registration),
+                                                    .term = registration->keeper.term};
+    line->version = registration->version;
+    pthread_mutex_unlock(&registration->lock);
+    if (call(line, CALL_MS, &request, &answer, &err) != STATUS_OK)
+        return call_failed(line, &err);
+    const struct wire_registered *registered = &answer.u.registered;
+    line->period_ms = registered->heartbeat_ms;
+    note_answer(line, &registered->policy);
+    line->registered = registered->verdict == WIRE_KNOWN;
+    if (!line->registered)
+        return refused(line, registered->verdict);
+    note_bus(line, &registered->bus);
+    registration_meet(registration, registered);
+    log_line(request.u.registration.load.state == WIRE_WARMING ? LOG_DEBUG : LOG_INFO,
+             "registered with the coordinator %s as %s", line->coordinator,
+             request.u.registration.info.address);
+    line->told = false;
+    return line->period_ms;
+}
+
+static uint32_t report_once(struct report_line *line)
+{
+    struct registration *registration = line->registration;
+    struct wire_coordinator_message request = {.kind = WIRE_HEARTBEAT}, answer;
+    struct wire_heartbeat *heartbeat = &request.u.heartbeat;
+    struct error err;
+    pthread_mutex_lock(&registration->lock);
+    memcpy(heartbeat->address, registration->info.address, sizeof(heartbeat->address));
+    heartbeat->incarnation = registration->info.incarnation;
+    heartbeat->term = registration->keeper.term;
+    heartbeat->load = registration_load(registration);
+    pthread_mutex_unlock(&registration->lock);
+    if (call(line, CALL_MS, &request, &answer, &err) != STATUS_OK)
+        return call_failed(line, &err);
+    const struct wire_heard *heard = &answer.u.heard;
+    note_answer(line, &heard->policy);
+    if (heard->drain != line->told_drain)
+        log_line(LOG_INFO, "the coordinator gives this target %s sessions",
+                 heard->drain ? "no more" : "again");
+    line->told_drain = heard->drain;
+    if (heard->verdict == WIRE_KNOWN)
+        return line->period_ms;
+    line->registered = false;
+    return 0;
+}
+
+/* Clients go elsewhere at once instead of after three missed heartbeats. */
+static void farewell(struct report_line *line)
+{
+    struct wire_coordinator_message request = {.kind = WIRE_DRAIN_TARGET}, answer;
+    struct wire_drain_target *drain = &request.u.drain_target;
+    pthread_mutex_lock(&line->registration->lock);
+    memcpy(drain->address, line->registration->info.address, sizeof(drain->address));
+    drain->incarnation = line->registration->info.incarnation;
+    pthread_mutex_unlock(&line->registration->lock);
+    if (line->registered && call(line, FAREWELL_MS, &request, &answer, NULL) == STATUS_OK)
+        wire_coordinator_release(&answer);
+}
+
+static void *line_thread(void *argument)
+{
+    struct report_line *line = argument;
+    struct registration *registration = line->registration;
+    void *item;
+    uint32_t pause_ms = 0;
+    while (queue_pop(line->wake, (int64_t)pause_ms * 1000, &item) != QUEUE_CLOSED) {
+        pthread_mutex_lock(&registration->lock);
+        bool named = registration->info.address[0] != '\0';
+        bool stale = line->version != registration->version;
+        pthread_mutex_unlock(&registration->lock);
+        if (!named || atomic_load(&registration->ending))
+            pause_ms = RETRY_MAX_MS;
+        else if (line->registered && !stale)
+            pause_ms = report_once(line);
+        else
+            pause_ms = register_once(line);
+    }
+    farewell(line);
+    return NULL;
+}
+
+void report_line_free(struct report_line **line)
+{
+    if (!*line)
+        return;
+    rpc_client_free(&(*line)->client);
+    queue_free(&(*line)->wake);
+    free(*line);
+    *line = NULL;
+}
+
+enum status report_line_start(struct registration *registration, const char *coordinator,
+                       struct error *err)
+{
+    struct report_line *line = calloc(1, sizeof(*line));
+    SA_ASSERT(registration->n_lines < REGISTER_COORDINATORS_MAX);
+    if (!line)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for the registration");
+    line->registration = registration;
+    line->number = registration->n_lines;
+    snprintf(line->coordinator, sizeof(line->coordinator), "%s", coordinator);
+    enum status rc = queue_new(4, &line->wake, err);
+    if (rc == STATUS_OK && pthread_create(&line->thread, NULL, line_thread, line) != 0)
+        rc = error_set(err, STATUS_EXHAUSTED, "cannot start a thread");
+    if (rc != STATUS_OK) {
+        report_line_free(&line);
+        return rc;
+    }
+    registration->lines[registration->n_lines++] = line;
+    return STATUS_OK;
+}
