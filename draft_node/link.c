@@ -228,6 +228,11 @@ uint32_t link_target_number(const struct link *link)
     return link->number;
 }
 
+int64_t link_certificate_expiry(const struct link *link)
+{
+    return link->client ? rpc_client_certificate_expiry(link->client) : 0;
+}
+
 bool link_send(struct link *link, const struct wire_frame *frame)
 {
     struct wire_bytes bytes;

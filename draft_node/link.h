@@ -71,6 +71,9 @@ void link_disconnect(struct link *link);
 const char *link_target(const struct link *link);
 uint32_t link_target_number(const struct link *link);
 
+/* When the own certificate expires, in seconds since 1970; 0: there is none. */
+int64_t link_certificate_expiry(const struct link *link);
+
 /* Sends a frame; false: broken or full. Bytes that wait to be sent. */
 bool link_send(struct link *link, const struct wire_frame *frame);
 size_t link_queued(struct link *link);

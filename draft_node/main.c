@@ -5,6 +5,7 @@
  *   rpc           gRPC's completion queue: puts frames into the link's inbox; never blocks
  *   place         with --coordinator: asks which targets to use
  *   reader        live input only: reads stdin into the inbox
+ *   metrics       with --metrics: answers over HTTP
  *   pool 1..n-1   the draft backend's workers
  */
 #include <pthread.h>
@@ -56,6 +57,7 @@ struct values {
     const char *api_key_file;
     const char *tls_ca, *tls_certificate, *tls_key, *tls_server_name;
     bool progress, summary;
+    const char *metrics;
     int log_level;
 };
 
@@ -160,6 +162,10 @@ static const struct option table[] = {
      .group = "Output", .help = "Progress and provisional text on a terminal."},
     {.name = "summary", .type = OPTION_BOOL, .offset = AT(summary), .group = "Output",
      .help = "A table of what was done and what it cost, on stderr, at the end."},
+    {.name = "metrics", .type = OPTION_STRING, .offset = AT(metrics), .value_name = "HOST:PORT",
+     .group = "Output",
+     .help = "Serve /metrics (Prometheus), /healthz and /readyz there over plain HTTP while it "
+             "runs; off unless given. :9100 is loopback only, 0.0.0.0:9100 all addresses."},
     {.name = "log-level", .type = OPTION_CHOICE, .offset = AT(log_level), .choices = log_levels,
      .initial = "info", .group = "Output", .help = "How much goes to stderr."},
 };
@@ -408,7 +414,9 @@ static enum status transcribe(const struct values *values, struct engine *engine
 {
     struct run_options options = run_options_from(values);
     char key[API_KEY_TEXT_MAX];
-    enum status rc = find_place(values, &options.link, key, err);
+    enum status rc = observe_start(values->metrics, &options.observe, err);
+    if (rc == STATUS_OK)
+        rc = find_place(values, &options.link, key, err);
     if (rc == STATUS_OK)
         rc = run_all(engine, &options, display, output, files, err);
     if (rc == STATUS_OK && values->check) {
@@ -417,6 +425,7 @@ static enum status transcribe(const struct values *values, struct engine *engine
         rc = run_all(NULL, &options, display, output, files, err);
         output->summary->same = output->summary->n_differing > 0 ? SUMMARY_DIFFERS : SUMMARY_SAME;
     }
+    observe_stop(&options.observe);
     placement_free(&options.link.placement);
     explicit_bzero(key, sizeof(key));
     return rc;

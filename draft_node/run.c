@@ -41,6 +41,12 @@ struct job *run_begin_job(struct run *run, const char *name, double offset_s)
     return NULL;
 }
 
+void run_end_job(struct run *run, struct job *job)
+{
+    job->ended_us = clock_us(&run->clock);
+    client_end(run->client);
+}
+
 bool run_can_begin(const struct run *run)
 {
     bool place = false;                     /* a job that failed may wait for an older one */
@@ -130,6 +136,7 @@ static void on_opened(void *context, const struct wire_opened *opened)
 {
     struct run *run = context;
     run->told = 0;
+    observe_session(run->options.observe, true);
     reconnect_opened(&run->reconnect, clock_us(&run->clock), client_n_open(run->client) == 0);
     if (run->engine)
         find_vocabulary(run, opened->vocabulary_hash);
@@ -153,7 +160,10 @@ static void on_utterance_final(void *context, uint32_t utterance, const struct d
     if (!job)
         return;
     transcript_add_draft(&job->transcript, stats);
-    job->transcript.stats.total_ms = (double)(clock_us(&run->clock) - job->begun_us) / 1000.0;
+    uint64_t now = clock_us(&run->clock);
+    observe_final(run->options.observe, job->ended_us ? now - job->ended_us : 0,
+                  stats->steps + stats->recycled);
+    job->transcript.stats.total_ms = (double)(now - job->begun_us) / 1000.0;
     job->done = true;
 }
 
@@ -214,10 +224,21 @@ static void tell(struct run *run, const char *what, const char *why)
              reason(run, why), others ? "the other targets, and again," : "again", left_s);
 }
 
+static enum client_metric lost_by(const struct run *run, enum status code)
+{
+    if (reconnect_is_refusal(code))
+        return CLIENT_METRIC_RECONNECTS_REFUSED;
+    if (run->reconnect.draining)
+        return CLIENT_METRIC_RECONNECTS_DRAIN;
+    return code == STATUS_TIMEOUT ? CLIENT_METRIC_RECONNECTS_SILENT : CLIENT_METRIC_RECONNECTS_CUT;
+}
+
 static enum status link_failed(struct run *run, const struct error *why, struct error *err)
 {
     bool was_open = run->reconnect.state == RECONNECT_OPEN; /* else it is refused or not there */
     bool refused = reconnect_is_refusal(why->code);
+    observe_session(run->options.observe, false);
+    observe_lost(run->options.observe, lost_by(run, why->code));
     client_disconnected(run->client);
     link_disconnect(run->link);
     run->open_sent = false;
@@ -392,6 +413,15 @@ static enum status stream_broke(struct run *run, struct error *err)
     return link_failed(run, &why, err);
 }
 
+static void show_state(struct run *run)
+{
+    const struct observe_state state = {
+        .round_trip_us = client_round_trip_us(run->client),
+        .unsent_us = live_unwritten(run) * 1000 / (AUDIO_RATE / 1000),
+        .certificate_expiry = link_certificate_expiry(run->link)};
+    observe_state(run->options.observe, &state);
+}
+
 enum status run_turn(struct run *run, int64_t wait_us, struct error *err)
 {
     bool worked;
@@ -412,6 +442,7 @@ enum status run_turn(struct run *run, int64_t wait_us, struct error *err)
         return rc;
     deliver(run);
     show(run);
+    show_state(run);
     if (run->fatal.code != STATUS_OK) {
         if (err)
             *err = run->fatal;
@@ -429,7 +460,8 @@ static bool any_job(const struct run *run)
 }
 
 /* Reads what the client has room for. *ended: nothing is left to read. */
-static enum status feed(struct run *run, struct audio_file *file, bool *ended, struct error *err)
+static enum status feed(struct run *run, struct job *job, struct audio_file *file, bool *ended,
+                        struct error *err)
 {
     int16_t samples[CHUNK];
     while (!*ended && client_room(run->client) >= CHUNK) {
@@ -439,7 +471,7 @@ static enum status feed(struct run *run, struct audio_file *file, bool *ended, s
             return rc;
         if (n == 0) {
             *ended = true;
-            client_end(run->client);
+            run_end_job(run, job);
             return STATUS_OK;
         }
         rc = client_audio(run->client, samples, n, err);
@@ -461,7 +493,7 @@ static enum status transcribe(struct run *run, struct audio_file *file, const ch
         enum status rc = STATUS_OK;
         if (!ended && !job->done) {
             struct error why;
-            if (feed(run, file, &ended, &why) != STATUS_OK) {
+            if (feed(run, job, file, &ended, &why) != STATUS_OK) {
                 ended = true;
                 client_cancel(run->client, utterance);
                 job->error = why;

@@ -14,6 +14,7 @@
 
 #include "engine/client.h"
 #include "link.h"
+#include "observe.h"
 #include "output/display.h"
 #include "transcript.h"
 
@@ -21,6 +22,7 @@ struct run_options {
     struct client_options client;
     struct link_options link;
     double deadline_s;                      /* without an answer from any target */
+    struct observe *observe;                /* borrowed; NULL: none */
 };
 
 /* Where finished utterances go; false ends the run (the output is broken). `name`: the file.

@@ -13,6 +13,7 @@ struct job {
     uint32_t utterance;
     const char *name;                       /* borrowed: the file */
     uint64_t begun_us;
+    uint64_t ended_us;                      /* all its audio was given to the client; 0: not yet */
     uint64_t live_start;                    /* live input: its first sample */
     bool done;
     struct transcript transcript;
@@ -50,6 +51,12 @@ MUST_CHECK enum status run_turn(struct run *run, int64_t wait_us, struct error *
 /* May another utterance be begun now, and the job for it. */
 bool run_can_begin(const struct run *run);
 struct job *run_begin_job(struct run *run, const char *name, double offset_s);
+
+/* The audio of this job is complete. */
+void run_end_job(struct run *run, struct job *job);
+
+/* Live audio without a written text, in samples (run_live.c). */
+uint64_t live_unwritten(const struct run *run);
 
 /* Live audio from the reader thread (run_live.c). */
 MUST_CHECK enum status live_take(struct run *run, struct link_event *event, struct error *err);

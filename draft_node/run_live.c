@@ -183,7 +183,7 @@ static void finish_piece(struct live *live)
     const struct piece *piece = &live->pieces[0];
     live->job->transcript.stats.audio_s = (double)(piece->end - piece->start) / AUDIO_RATE;
     if (!live->job->done)
-        client_end(live->run->client);
+        run_end_job(live->run, live->job);
     live->begun = false;
     live->n_pieces--;
     memmove(&live->pieces[0], &live->pieces[1], live->n_pieces * sizeof(live->pieces[0]));
@@ -226,6 +226,11 @@ static uint64_t first_unwritten(const struct live *live)
         if (live->run->jobs[i].used)
             first = MIN(first, live->run->jobs[i].live_start);
     return MIN(first, live->held.end);
+}
+
+uint64_t live_unwritten(const struct run *run)
+{
+    return run->live ? run->live->held.end - first_unwritten(run->live) : 0;
 }
 
 static enum status feed(struct live *live, struct error *err)

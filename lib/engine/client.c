@@ -528,6 +528,11 @@ uint32_t client_n_open(const struct client *client)
     return client->n_utterances;
 }
 
+uint64_t client_round_trip_us(const struct client *client)
+{
+    return (uint64_t)client->depth.rtt.mean;
+}
+
 bool client_expects(const struct client *client)
 {
     for (uint32_t i = 0; i < client->n_utterances; i++)

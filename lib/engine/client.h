@@ -99,6 +99,9 @@ uint32_t client_n_open(const struct client *client);
 /* Does the target know of an unfinished utterance? Then it gives signs of life. */
 bool client_expects(const struct client *client);
 
+/* Smoothed round trip to the target, the wait for its thread included; 0: not known yet. */
+uint64_t client_round_trip_us(const struct client *client);
+
 /* ---- work ---- */
 
 /* Sends what the link takes and does one piece of drafting. *worked is false when only a frame or

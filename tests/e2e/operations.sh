@@ -72,18 +72,35 @@ wait_for 30 is_own && ok "a frozen coordinator: the own price" || fail "a frozen
 kill -CONT "$coordinator_pid"
 wait_for 30 is_dear && ok "thawed: its price again" || fail "thawed: its price again" "$(grep shadow answer)"
 
-# ---- the sessions of a target on demand ----
+# ---- a live client that shows itself; the sessions of a target on demand ----
 
 mkfifo live
-"$bin/draft_node" --no-config --target "$address" --no-draft - <live >out 2>err & client_pid=$!
+"$bin/draft_node" --no-config --target "$address" --model tiny.en --metrics :0 - <live >out 2>err & client_pid=$!
 exec 7>live
+shows_metrics() { client_metrics=$(port_in err); [ -n "$client_metrics" ]; }
+wait_for 20 shows_metrics || fail "a client's metrics" "$(cat err)"
+is_ready() { get "$client_metrics" /readyz; [ "$code" = 200 ]; }
+wait_for 20 is_ready; expect "client: ready with a session" "$code $answer" "200 ready"
+{ tail -c +45 "$good_file"; head -c 64000 /dev/zero; } >&7
+has_text() { get "$client_metrics" /metrics; [ "$(series specasr_client_final_lag_seconds_count)" = 1 ]; }
+wait_for "$limit" has_text
+expect "client: one final text" "$(series specasr_client_final_lag_seconds_count)" 1
+is_above "client: tokens drafted" "$(series specasr_client_draft_tokens_total)" 3
+expect "client: sessions" "$(series specasr_client_sessions)" 1
+verdict "client: its version" "$(grep -q '^specasr_build_info{program="draft_node",version=' answer || cat answer)"
 has_session() { get "$target_metrics" /metrics; [ "$(series specasr_target_sessions)" = 1 ]; }
 wait_for 20 has_session
 kill -USR1 "$target_pid"
-verdict "a dump of the sessions" "$(wait_for 20 grep -qE 'session [0-9a-f]{32}: .*, (no Open yet|idle|working), [0-9.]+ s, epoch [0-9]+, 0 windows' target.log ||
+verdict "a dump of the sessions" "$(wait_for 20 grep -qE 'session [0-9a-f]{32}: .*, (no Open yet|idle|working), [0-9.]+ s, epoch [0-9]+, [0-9]+ windows' target.log ||
     grep session target.log)"
 exec 7>&-
-wait "$client_pid"
+wait "$client_pid"; expect "the live text" "$(cat out)" "$(client --target "$address" --model tiny.en "$good_file"; cat out)"
+"$bin/draft_node" --no-config --target 127.0.0.1:1 --no-draft --metrics :0 "$good_file" >out 2>err & client_pid=$!
+wait_for 20 shows_metrics; get "$client_metrics" /readyz
+expect "client: not ready without a target" "$code $answer" "503 no session with a target"
+lost_one() { get "$client_metrics" /metrics; [ "$(series 'specasr_client_reconnects_total{reason="cut"}')" -ge 1 ]; }
+wait_for 20 lost_one && ok "client: a call that failed" || fail "client: a call that failed" "$(grep reconnects answer)"
+kill "$client_pid"; wait "$client_pid"
 
 # ---- the health service of gRPC ----
 
