@@ -2,8 +2,8 @@
  * that load tests find the limits of everything around it (backend/toy/toy.h).
  *
  * It has a name where others have a file: "toy:SEED" hears what it should, "toy:SEED:SHARE"
- * mishears that share of the words. All hear the same words in the same audio: a draft "toy:2:0.1" agrees
- * with a target "toy:1" for most of them.
+ * mishears that share of the words. All hear the same words in the same audio: a draft "toy:2:0.1"
+ * agrees with a target "toy:1" for most of them.
  */
 #ifndef ENGINE_TOY_H
 #define ENGINE_TOY_H

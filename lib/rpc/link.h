@@ -51,6 +51,7 @@ struct link_call {
     struct link_loop *loop;
     struct link_call *next, **link;     /* in loop->calls, under loop->lock */
     struct link_tag tags[OP_CALL_N];
+    const void *owner;                  /* the client whose call it is; NULL: a server's */
     char *target;                       /* client: for texts */
     uint64_t connect_by_us;             /* client: the server must have accepted by then */
     uint32_t connect_ms;

@@ -8,8 +8,9 @@
 
 struct link_client {
     struct rpc_client base;
-    struct link_loop loop;
-    bool started;
+    struct link_loop own;
+    struct link_loop *loop;             /* own, or that of options.thread_of; NULL: none yet */
+    bool started;                       /* the own one */
     struct rpc_keepalive keepalive;
     char *server_name;
     struct rpc_tls_files *files;        /* NULL: plaintext */
@@ -75,7 +76,7 @@ static grpc_call *create_call(struct link_client *client, grpc_slice method, gpr
         grpc_channel_destroy(client->channel);
         client->channel = create_channel(client);
     }
-    grpc_call *core = grpc_channel_create_call(client->channel, NULL, 0, client->loop.queue, method,
+    grpc_call *core = grpc_channel_create_call(client->channel, NULL, 0, client->loop->queue, method,
                                                NULL, deadline, NULL);
     pthread_mutex_unlock(&client->lock);
     return core;
@@ -85,7 +86,7 @@ static enum status client_open(struct rpc_client *base, const struct rpc_open_op
                                struct rpc_call **out, struct error *err)
 {
     struct link_client *client = (struct link_client *)base;
-    struct link_call *call = link_call_new(&client->loop, &base->limits, options->method,
+    struct link_call *call = link_call_new(client->loop, &base->limits, options->method,
                                            base->target);
     if (call)
         call->target = strdup(base->target);
@@ -105,17 +106,20 @@ static enum status client_open(struct rpc_client *base, const struct rpc_open_op
     grpc_call *core = create_call(client, method, deadline);
     grpc_slice_unref(method);
     *out = rpc_ref(&call->base);
-    link_loop_add(&client->loop, call);
+    call->owner = client;
+    link_loop_add(client->loop, call);
     link_call_begin(call, core, options->metadata, options->n_metadata);
     return STATUS_OK;
 }
 
 /* Takes one living call that is not cancelled yet, under the list's lock; NULL: none. */
-static struct rpc_call *next_to_cancel(struct link_loop *loop)
+static struct rpc_call *next_to_cancel(struct link_loop *loop, const struct link_client *owner)
 {
     struct rpc_call *found = NULL;
     pthread_mutex_lock(&loop->lock);
     for (struct link_call *call = loop->calls; call && !found; call = call->next) {
+        if (call->owner != owner)
+            continue;
         pthread_mutex_lock(&call->lock);
         if (!call->cancelled && !call->ended)
             found = rpc_ref(&call->base);
@@ -125,20 +129,35 @@ static struct rpc_call *next_to_cancel(struct link_loop *loop)
     return found;
 }
 
+/* Of a thread that serves several clients: until the calls of this one are over. */
+static void wait_for_own_calls(struct link_loop *loop, const struct link_client *owner)
+{
+    bool over = false;
+    pthread_mutex_lock(&loop->lock);
+    while (!over) {
+        over = true;
+        for (const struct link_call *call = loop->calls; call && over; call = call->next)
+            over = call->owner != owner;
+        if (!over)
+            pthread_cond_wait(&loop->changed, &loop->lock);
+    }
+    pthread_mutex_unlock(&loop->lock);
+}
+
 static void client_free(struct rpc_client *base)
 {
     struct link_client *client = (struct link_client *)base;
-    if (client->started) {
-        SA_ASSERT(!link_loop_is_here(&client->loop));
-        for (struct rpc_call *call; (call = next_to_cancel(&client->loop)) != NULL;) {
+    if (client->loop) {
+        SA_ASSERT(!link_loop_is_here(client->loop));
+        for (struct rpc_call *call; (call = next_to_cancel(client->loop, client)) != NULL;) {
             rpc_cancel(call);
             rpc_unref(call);
         }
-        link_loop_wait(&client->loop, 0);
+        wait_for_own_calls(client->loop, client);
     }
     if (client->channel)
         grpc_channel_destroy(client->channel);
-    link_loop_release(&client->loop, client->started);
+    link_loop_release(&client->own, client->started);
     rpc_tls_files_free(&client->files);
     pthread_mutex_destroy(&client->lock);
     free(client->server_name);
@@ -149,7 +168,7 @@ static void client_free(struct rpc_client *base)
 
 static bool client_on_callback_thread(const struct rpc_client *base)
 {
-    return link_loop_is_here(&((const struct link_client *)base)->loop);
+    return link_loop_is_here(((const struct link_client *)base)->loop);
 }
 
 static struct rpc_tls_files *client_files(const struct rpc_client *base)
@@ -163,6 +182,24 @@ static const struct rpc_client_ops ops = {
     .free = client_free,
     .files = client_files,
 };
+
+static enum status start_loop(struct link_client *client, struct rpc_client *thread_of,
+                              struct error *err)
+{
+    if (thread_of) {
+        SA_ASSERT(thread_of->ops == &ops);
+        client->loop = ((struct link_client *)thread_of)->loop;
+        return STATUS_OK;
+    }
+    enum status rc = link_loop_init(&client->own, NULL, err);
+    if (rc != STATUS_OK)
+        return rc;
+    client->own.files = client->files;
+    rc = link_loop_start(&client->own, err);
+    client->started = rc == STATUS_OK;
+    client->loop = client->started ? &client->own : NULL;
+    return rc;
+}
 
 enum status rpc_grpc_client_new(const struct rpc_client_options *options, struct rpc_client **out,
                                 struct error *err)
@@ -185,13 +222,9 @@ enum status rpc_grpc_client_new(const struct rpc_client_options *options, struct
     if (rc == STATUS_OK)
         rc = link_tls_files(&options->tls, &client->files, err);
     if (rc == STATUS_OK)
-        rc = link_loop_init(&client->loop, NULL, err);
-    if (rc == STATUS_OK) {
-        client->loop.files = client->files;
+        rc = start_loop(client, options->thread_of, err);
+    if (rc == STATUS_OK)
         client->channel = create_channel(client);
-        rc = link_loop_start(&client->loop, err);
-        client->started = rc == STATUS_OK;
-    }
     if (rc != STATUS_OK) {
         client_free(&client->base);
         return rc;

@@ -129,6 +129,7 @@ struct rpc_client_options {
     struct rpc_limits limits;
     struct rpc_keepalive keepalive;
     uint32_t connect_ms;        /* a call not accepted by then ends as STATUS_UNAVAILABLE [5000] */
+    struct rpc_client *thread_of;   /* borrowed: callbacks run on its thread [an own thread] */
     struct rpc_network *network;
 };
 

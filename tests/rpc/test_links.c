@@ -183,6 +183,34 @@ static void a_frozen_client_is_noticed(void **state)
     env_close(env);
 }
 
+/* ---- one thread for many links ---- */
+
+static void clients_share_a_thread_and_not_their_calls(void **state)
+{
+    (void)state;
+    struct env *env = &shared;
+    struct rpc_client *other = NULL;
+    struct error err;
+    env_open(env, KIND_GRPC);
+    struct rpc_client_options options = env->client_options;
+    options.thread_of = env->client;
+    assert_ok(rpc_client_new(&options, &other, &err), &err);
+    struct record *kept = record_new(env), *ended = record_new(env);
+    struct rpc_call *call = record_open(kept, "/t.T/Silent", 0), *others = NULL;
+    assert_ok(rpc_open(other, &(struct rpc_open_options){.method = "/t.T/Silent",
+                                                         .handler = &recorded,
+                                                         .user = ended}, &others, &err), &err);
+    AWAIT(env, kept->n_open == 1 && ended->n_open == 1);
+    AWAIT(env, env->n_server_open == 2);
+    rpc_unref(others);
+    rpc_client_free(&other);                /* cancels its own call and waits for it alone */
+    assert_int_equal(ended->n_done, 1);
+    assert_int_equal(kept->n_done, 0);
+    assert_serves(env);
+    rpc_unref(call);
+    env_close(env);
+}
+
 /* ---- TLS ---- */
 
 static void shell(const char *command)
@@ -428,6 +456,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_server_that_is_frozen_from_the_start_times_out),
         cmocka_unit_test(a_killed_client_is_noticed),
         cmocka_unit_test(a_frozen_client_is_noticed),
+        cmocka_unit_test(clients_share_a_thread_and_not_their_calls),
         cmocka_unit_test(tls_and_mutual_tls_work),
         cmocka_unit_test(refused_certificates_say_why),
         cmocka_unit_test(asking_for_tls_alone_is_not_plaintext),
