@@ -2,7 +2,8 @@
  * allows.
  *
  *     forward_bench MODEL [--threads N] [--kernels SET] [--rows 1,8,64] [--repeat N]
- *                   [--whole-head] [--json]
+ *                   [--weights stored|q8_0|mixed|q4_0] [--frames N] [--cold] [--whole-head]
+ *                   [--json]
  *
  * Rows are a chain on top of 64 kept tokens over a window of 30 s, each with a choice: what the
  * verification of a whole draft costs. The ceilings (ceilings.h) are measured before and after,
@@ -15,6 +16,10 @@
  * counts take turns, so that a slow second hits all of them; a row's times are the median and the
  * best of its repeats, the parts (cpu_times) are medians. Output: tab-separated with a comment line
  * of ceilings, or one JSON object. --whole-head: an f16 output layer without screening (head.c).
+ *
+ * A draft's step: --weights mixed --rows 1 --frames 800 (8 s of audio; keys for half as many) and
+ * --cold, which reads more than a cache holds before each pass, as a target on the same machine
+ * does.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +29,7 @@
 #include "ceilings.h"
 
 enum { REPEATS_MAX = 1000, COUNTS_MAX = BACKEND_ROWS_MAX, PREFIX = 64 };
+enum { COLD_BYTES = 128 << 20 };
 
 enum part { PART_TOTAL, PART_MATRICES, PART_SELF, PART_CROSS, PART_REST, PART_PANELS, N_PARTS };
 
@@ -35,6 +41,9 @@ struct options {
     uint32_t repeats;
     bool json;
     bool whole_head;            /* --whole-head: the output layer without screening */
+    bool cold;
+    uint32_t n_frames;          /* 0: a whole window */
+    enum cpu_weights weights;
 };
 
 /* What one pass of m rows has to read and to compute. */
@@ -47,6 +56,8 @@ struct bench {
     struct sequence *sequence;
     struct rules_masks *masks;
     struct ceilings ceilings;
+    uint32_t n_frames;          /* of the window; keys: half as many */
+    uint64_t *cold;             /* NULL, or memory to read before each pass */
     uint32_t n_counts;
     uint32_t counts[COUNTS_MAX];
     double (*ms)[N_PARTS][REPEATS_MAX]; /* [n_counts] */
@@ -79,8 +90,8 @@ static void add_attention(struct work *work, const struct stack_description *s, 
     work->flop += 4.0 * n_keys * s->n_heads * s->head_size * n_rows;
 }
 
-/* The output layer: all of it, or what is done where it is screened: panels below the end token as
- * integers, the others and n_panels for each row in full (at worst none of them twice). */
+/* The output layer: all of it, or what is done where it is screened: all as integers, n_panels for
+ * each row in full (at worst none of them twice). */
 static void add_head(struct work *work, const struct head *head, const struct matrix *full,
                      uint32_t n_rows, double n_panels)
 {
@@ -89,20 +100,20 @@ static void add_head(struct work *work, const struct head *head, const struct ma
         return;
     }
     double panel = (double)matrix_panel_bytes(full->type, full->n_in);
-    double rest = matrix_panels(full->n_out) - head->n_panels;
-    double picked = MIN(n_rows * n_panels, (double)head->n_panels);
+    double rest = matrix_panels(full->n_out) - head->n_all;
+    double picked = MIN(n_rows * n_panels, (double)head->n_all);
     double ops = 2.0 * PANEL * full->n_in;
     work->bytes += (rest + picked) * panel;
-    work->bytes += head->n_panels * (double)matrix_panel_bytes(head->screen.copy.type, full->n_in);
-    work->int8 += ops * head->n_panels * n_rows;
+    work->bytes += head->n_all * (double)matrix_panel_bytes(head->screen.copy.type, full->n_in);
+    work->int8 += ops * head->n_all * n_rows;
     work->flop += ops * (rest + n_panels) * n_rows;
 }
 
 /* n_panels: picked out of a screened output layer, per row. */
-static struct work work_of(const struct backend *base, uint32_t n_rows, double n_panels)
+static struct work work_of(const struct bench *b, uint32_t n_rows, double n_panels)
 {
-    const struct cpu_backend *backend = (const struct cpu_backend *)base;
-    const struct model_description *m = base->model;
+    const struct cpu_backend *backend = (const struct cpu_backend *)b->backend;
+    const struct model_description *m = b->backend->model;
     struct work work = {0};
     for (uint32_t i = 0; i < m->decoder.n_layers; i++) {
         const struct layer *l = &backend->weights.decoder[i];
@@ -112,7 +123,7 @@ static struct work work_of(const struct backend *base, uint32_t n_rows, double n
             add_matrix(&work, &all[j]->w, n_rows);
         add_attention(&work, &m->decoder, PREFIX + (n_rows + 1) / 2.0, n_rows);
         if (m->decoder.cross_attention)
-            add_attention(&work, &m->decoder, m->encoder.n_positions, n_rows);
+            add_attention(&work, &m->decoder, b->n_frames / 2.0, n_rows);
     }
     add_head(&work, &backend->decoder.head, &backend->weights.head, n_rows, n_panels);
     return work;
@@ -120,7 +131,7 @@ static struct work work_of(const struct backend *base, uint32_t n_rows, double n
 
 static double bound_ms(const struct bench *b, uint32_t n_rows, double n_panels)
 {
-    struct work work = work_of(b->backend, n_rows, n_panels);
+    struct work work = work_of(b, n_rows, n_panels);
     double read = work.bytes / b->ceilings.bytes_per_us;
     double compute = work.flop / b->ceilings.flop_per_us;
     if (work.int8 > 0)
@@ -132,13 +143,14 @@ static double bound_ms(const struct bench *b, uint32_t n_rows, double n_panels)
 /* ---- passes ---- */
 
 /* Encodes silence and keeps a prefix of invented tokens. */
-static enum status prepare(struct backend *backend, struct sequence **out, struct error *err)
+static enum status prepare(struct bench *b, struct error *err)
 {
+    struct backend *backend = b->backend;
+    struct sequence **out = &b->sequence;
     const struct model_description *m = backend->model;
-    uint32_t n_frames = 2 * m->encoder.n_positions;
-    float *mel = calloc((size_t)m->n_mels * n_frames, sizeof(float));
+    float *mel = calloc((size_t)m->n_mels * b->n_frames, sizeof(float));
     const struct backend_features features = {
-        .mel = mel, .n_mels = m->n_mels, .n_frames = n_frames};
+        .mel = mel, .n_mels = m->n_mels, .n_frames = b->n_frames};
     struct backend_row rows[PREFIX];
     uint8_t kept[PREFIX];
     bool done;
@@ -171,6 +183,10 @@ static enum status one_pass(struct bench *b, uint32_t n_rows, double ms[N_PARTS]
         rows[i] = (struct backend_row){.sequence = b->sequence, .token = (int32_t)(i * 91 % 1000),
                                        .parent = (int32_t)i - 1, .rules = &rules,
                                        .state = rules_begin(), .choice = &choices[i]};
+    uint64_t sum = 0;
+    for (size_t i = 0; b->cold && i < COLD_BYTES / sizeof(*b->cold); i += 8)
+        sum += b->cold[i];
+    rows[0].token += sum > 0;               /* 0: but the compiler does not know */
     uint64_t start = clock_us(&clock);
     enum status status = backend_forward(b->backend, rows, n_rows, err);
     double total = (double)(clock_us(&clock) - start) / 1e3;
@@ -273,18 +289,42 @@ static bool parse_rows(struct bench *b, const char *rows)
     return true;
 }
 
+static bool parse_weights(const char *name, enum cpu_weights *weights)
+{
+    static const char *const names[] = {[CPU_WEIGHTS_AS_STORED] = "stored",
+                                        [CPU_WEIGHTS_Q8_0] = "q8_0",
+                                        [CPU_WEIGHTS_MIXED] = "mixed",
+                                        [CPU_WEIGHTS_Q4_0] = "q4_0"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (!strcmp(name, names[i])) {
+            *weights = (enum cpu_weights)i;
+            return true;
+        }
+    return false;
+}
+
+/* True: the word was one that takes no value. */
+static bool parse_word(const char *word, struct options *o)
+{
+    if (!strcmp(word, "--json"))
+        o->json = true;
+    else if (!strcmp(word, "--whole-head"))
+        o->whole_head = true;
+    else if (!strcmp(word, "--cold"))
+        o->cold = true;
+    else if (word[0] != '-')
+        o->model = word;
+    else
+        return false;
+    return true;
+}
+
 static bool parse(int argc, char **argv, struct options *o)
 {
     for (int i = 1; i < argc; i++) {
         const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
-        if (!strcmp(name, "--json") || !strcmp(name, "--whole-head")) {
-            *(!strcmp(name, "--json") ? &o->json : &o->whole_head) = true;
+        if (parse_word(name, o))
             continue;
-        }
-        if (name[0] != '-') {
-            o->model = name;
-            continue;
-        }
         if (!strcmp(name, "--kernels"))
             o->kernels = value;
         else if (!strcmp(name, "--rows"))
@@ -293,6 +333,10 @@ static bool parse(int argc, char **argv, struct options *o)
             o->n_threads = (uint32_t)strtoul(value, NULL, 10);
         else if (!strcmp(name, "--repeat"))
             o->repeats = (uint32_t)strtoul(value, NULL, 10);
+        else if (!strcmp(name, "--frames"))
+            o->n_frames = (uint32_t)strtoul(value, NULL, 10);
+        else if (!strcmp(name, "--weights") && parse_weights(value, &o->weights))
+            ;
         else
             return false;
         i++;
@@ -305,17 +349,22 @@ static enum status open_bench(struct bench *b, struct model *model, const struct
                               struct error *err)
 {
     struct cpu_options options = {.n_threads = o->n_threads, .kernels = o->kernels, .timed = true,
-                                  .whole_head = o->whole_head};
+                                  .whole_head = o->whole_head, .weights = o->weights};
     enum status status = cpu_backend_new(model, &options, &b->backend, err);
     if (status == STATUS_OK)
         status = rules_masks_new(b->backend->model, &b->masks, err);
     b->ms = calloc(b->n_counts, sizeof(*b->ms));
-    if (status == STATUS_OK && !b->ms)
+    b->cold = o->cold ? calloc(1, COLD_BYTES) : NULL;
+    if (status == STATUS_OK && (!b->ms || (o->cold && !b->cold)))
         status = error_set(err, STATUS_NO_MEMORY, "no memory");
     if (status != STATUS_OK)
         return status;
+    b->n_frames = o->n_frames ? o->n_frames : 2 * b->backend->model->encoder.n_positions;
+    if (b->n_frames % 2 || b->n_frames > 2 * b->backend->model->encoder.n_positions)
+        return error_set(err, STATUS_INVALID, "--frames takes an even number up to %u",
+                         2 * b->backend->model->encoder.n_positions);
     status = look_up_ceilings(b, err);
-    return status == STATUS_OK ? prepare(b->backend, &b->sequence, err) : status;
+    return status == STATUS_OK ? prepare(b, err) : status;
 }
 
 int main(int argc, char **argv)
@@ -327,7 +376,8 @@ int main(int argc, char **argv)
     if (!parse(argc, argv, &o) || !parse_rows(&b, o.rows)) {
         fprintf(stderr,
                 "usage: forward_bench MODEL [--threads N] [--kernels SET] [--rows 1,8,64]\n"
-                "                     [--repeat N (at most %d)] [--whole-head] [--json]\n",
+                "                     [--repeat N (at most %d)] [--whole-head] [--json]\n"
+                "                     [--weights stored|q8_0|mixed|q4_0] [--frames N] [--cold]\n",
                 REPEATS_MAX);
         return 2;
     }
@@ -348,6 +398,7 @@ int main(int argc, char **argv)
     if (o.json)
         printf("]}\n");
     free(b.ms);
+    free(b.cold);
     backend_close(&b.sequence);
     rules_masks_free(&b.masks);
     backend_free(&b.backend);

@@ -84,7 +84,7 @@ static const struct option table[] = {
     {.name = "draft-weights", .type = OPTION_CHOICE, .offset = AT(weights), .choices = weights,
      .initial = "mixed", .group = "Draft",
      .help = "Weights of the draft model in memory, at most this large: a smaller model drafts "
-             "faster, and the text is the target's all the same. mixed: q8_0, and an output layer "
+             "faster, and the text is the target's all the same. mixed: q4_0, and an output layer "
              "in f16 that is searched by a copy in q4_0."},
     {.name = "check", .type = OPTION_BOOL, .offset = AT(check), .group = "Draft",
      .help = "Transcribe everything a second time without drafts and compare token for token."},

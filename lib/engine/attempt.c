@@ -23,6 +23,7 @@ void attempt_begin(struct attempt *attempt, struct sequence *sequence, const str
 {
     const struct special_tokens *special = &rules->model->special;
     clear(attempt, sequence, rules);
+    attempt->is_draft = prompt->is_draft;
     if (prompt->previous && prompt->previous->n > 0 && special->previous >= 0) {
         push_prompt(attempt, special->previous);
         for (uint32_t i = 0; i < prompt->previous->n; i++)
@@ -154,7 +155,8 @@ uint32_t attempt_offer_rows(struct attempt *attempt, const struct spec_tree *tre
         int32_t token = attempt_token(attempt, kept + i);
         int32_t parent = i == 0 ? -1 : (int32_t)pass->n - 1;
         struct backend_row *row = add_row(attempt, pass, token, parent);
-        if (token == attempt->rules.model->special.start && kept + i < attempt->n_prompt)
+        bool starts = token == attempt->rules.model->special.start && kept + i < attempt->n_prompt;
+        if (starts && !attempt->is_draft)
             row->no_speech = &attempt->no_speech;
     }
     spec_tree_clear(&attempt->tree);

@@ -39,7 +39,8 @@ struct attempt {
     int32_t second[WINDOW_TOKENS_MAX];      /* runner-up of each, -1: none or forced */
     float second_logprob[WINDOW_TOKENS_MAX];
     struct rules_state state;               /* after all decided tokens */
-    float no_speech;                        /* probability at the start token */
+    bool is_draft;
+    float no_speech;                        /* probability at the start token; drafts: 0 */
     bool ended;
     /* the rows of the pass under way */
     struct spec_tree tree;
@@ -50,11 +51,12 @@ struct attempt {
 
 /* Starts over on a sequence that has been encoded. The prompt is [<|startofprev|> previous...]
  * start [language task] [notimestamps]; `previous` may be NULL. language: a token, or -1 for models
- * without. */
+ * without. Nobody asks a draft how likely no speech is, which takes the logits of all tokens. */
 struct attempt_prompt {
     const struct window_prompt *previous;
     int32_t language;
     bool translate;
+    bool is_draft;
 };
 
 void attempt_begin(struct attempt *attempt, struct sequence *sequence, const struct rules *rules,

@@ -375,7 +375,7 @@ static enum status begin_draft(struct drafter *drafter, struct error *err)
         return STATUS_OK;
     }
     struct attempt_prompt prompt = {.language = drafter->language,
-                                    .translate = drafter->options.translate};
+                                    .translate = drafter->options.translate, .is_draft = true};
     drafter->phase = DRAFTER_DRAFT;
     attempt_begin(&drafter->attempt, drafter->sequence, &rules, &prompt);
     drafter->attempt.n_tokens_max = MIN(drafter->attempt.n_tokens_max, drafter->n_tokens_max);

@@ -75,6 +75,11 @@ static struct rules_ranges with_timestamps(const struct rules *rules,
     return allowed;
 }
 
+bool rules_sums(const struct rules *rules)
+{
+    return rules->timestamps && rules->model->special.timestamp_begin >= 0;
+}
+
 struct rules_ranges rules_allowed(const struct rules *rules, const struct rules_state *state)
 {
     const struct model_description *model = rules->model;
@@ -82,7 +87,7 @@ struct rules_ranges rules_allowed(const struct rules *rules, const struct rules_
         uint32_t from = (uint32_t)MAX(model->special.language_begin, 0);
         return (struct rules_ranges){.text = {from, from + model->n_languages}};
     }
-    if (rules->timestamps && model->special.timestamp_begin >= 0)
+    if (rules_sums(rules))
         return with_timestamps(rules, state);
     return (struct rules_ranges){.text = {0, model->n_vocab}};
 }

@@ -80,10 +80,14 @@ int32_t rules_timestamp_steps(const struct model_description *model, int32_t tok
 void rules_choose(const struct rules *rules, const struct rules_state *state,
                   const struct kernels *kernels, float *logits, struct rules_choice *out);
 
-/* Is the choice that of the two largest allowed entries? The other entries of text tokens may then
- * be a little off, as long as they stay below these (kernels/screen.h): all that they change is the
- * sum that probabilities are divided by. Not so with noise; languages are few. */
+/* Is the choice that of the two largest allowed entries? The other entries may then be a little
+ * off (where sums are compared: those of text tokens), as long as they stay below these
+ * (kernels/screen.h): all that they change is the sum that probabilities are divided by. Not so
+ * with noise; languages are few. */
 bool rules_screens(const struct rules *rules);
+
+/* Are timestamps compared with text by their sum? */
+bool rules_sums(const struct rules *rules);
 
 /* Writes -INFINITY over those of tokens [0, n) that the rules forbid whatever the row says. False:
  * that is all of them. */

@@ -7,9 +7,9 @@
 #include "base/clock.h"
 
 /* How matrices are kept. Smaller ones are faster and say other things: for drafts, which are never
- * trusted. MIXED: q8_0, but the output layer, most of a small model's step, in f16, and a choice
- * reads a copy of it in q4_0 and few of its panels: nearly always that of f16 (head.c). Q4_0: what
- * may be of it (the decoder), the rest q8_0. AS_STORED is the one with exact choices. */
+ * trusted. Q4_0: what may be of it (the decoder), the rest q8_0. MIXED: the same, but the output
+ * layer, most of a small model's step, in f16, and a choice reads a copy of it in q4_0 and few of
+ * its panels: nearly always that of f16 (head.c). AS_STORED is the one with exact choices. */
 enum cpu_weights {
     CPU_WEIGHTS_AS_STORED,
     CPU_WEIGHTS_Q8_0,

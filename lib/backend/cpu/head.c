@@ -3,9 +3,9 @@
  * An f16 output layer is more than half of what a step reads, nearly all of it to find out which
  * tokens are not the next one. So a greedy choice goes in two stages (kernels/screen.h):
  *
- *     scan      text tokens: a copy in 8 bits (drafts: 4); from the panel of the end token on
- *               (special tokens and timestamps, whose sum the rules compare): in full
- *     screen    by rows: which panels may hold one of the two best allowed text tokens?
+ *     scan      a copy in 8 bits (drafts: 4); where timestamps are asked for, from the panel of the
+ *               end token on (special tokens and timestamps, whose sum the rules compare): in full
+ *     screen    by rows: which panels may hold one of the two best allowed tokens?
  *     compute   those, in full, into the row; what is left keeps its approximate logit
  *     choose    as ever
  *
@@ -40,10 +40,11 @@ enum status head_init(struct cpu_backend *backend, const struct cpu_options *opt
 {
     struct head *h = &backend->decoder.head;
     const struct matrix *full = &backend->weights.head;
-    h->n_panels = (uint32_t)backend->description->special.end / PANEL;
+    h->n_all = full->n_out / PANEL;
+    h->n_text = (uint32_t)backend->description->special.end / PANEL;
     bool rough = options->weights == CPU_WEIGHTS_MIXED;
     enum weight_type type = rough ? WEIGHT_Q4_0 : WEIGHT_Q8_0;
-    h->screens = !options->whole_head && screen_fits(full) && h->n_panels > 0;
+    h->screens = !options->whole_head && screen_fits(full) && h->n_text > 0;
     if (!h->screens)
         return STATUS_OK;
     h->n_bytes = screen_bytes(full, type);
@@ -70,9 +71,9 @@ void head_lay_out(struct cpu_backend *backend, struct carve *carve)
     if (!h->screens)
         return;
     h->x8 = carve_take(carve, q8_rows_bytes(BACKEND_ROWS_MAX, backend->weights.head.n_in));
-    h->n_groups = screen_groups(h->n_panels);
+    h->n_groups = screen_groups(h->n_all);
     h->groups = carve_take(carve, 2 * h->n_groups * sizeof(float) * pool_threads(backend->pool));
-    h->panels = carve_take(carve, (size_t)BACKEND_ROWS_MAX * h->n_panels * sizeof(*h->panels));
+    h->panels = carve_take(carve, (size_t)BACKEND_ROWS_MAX * h->n_all * sizeof(*h->panels));
 }
 
 /* ---- which rows ---- */
@@ -80,6 +81,12 @@ void head_lay_out(struct cpu_backend *backend, struct carve *carve)
 static bool is_screened(const struct head *h, const struct backend_row *row)
 {
     return h->screens && row->rules && rules_screens(row->rules);
+}
+
+/* Where sums are compared, only text tokens may be a little off. */
+static uint32_t panels_screened(const struct head *h, const struct backend_row *row)
+{
+    return rules_sums(row->rules) ? h->n_text : h->n_all;
 }
 
 static bool is_full(const struct head *h, const struct backend_row *row)
@@ -146,7 +153,7 @@ static void norm_states(const struct lane *t)
         struct screened *row = &d->head.rows[i];
         *row = screen_row(&d->head.screen, t->kernels, state, d->h + i * stride, eight_bits(t, i));
         row->row = logits_of(d, i);
-        row->n_panels = d->head.n_panels;
+        row->n_panels = panels_screened(&d->head, row_of(d, i));
     }
     barrier(t);
     mark(t, &d->times.rest_us);
@@ -200,21 +207,32 @@ static void run_full(const struct lane *t)
     mark(t, &d->times.rest_us);
 }
 
+/* Rows [first, end) of `top`, which screen the same panels. */
+static void scan_rows(const struct lane *t, uint32_t first, uint32_t end)
+{
+    struct decoder *d = t->d;
+    uint32_t n_panels = d->head.rows[first].n_panels;
+    struct columns rest, copy;
+    struct linear job = {.w = &d->head.screen.copy, .n_rows = end - first,
+                         .xq = eight_bits(t, first), .y = logits_of(d, first),
+                         .y_stride = d->logits_stride};
+    share_of(n_panels, t->id, t->n, &copy.panel_from, &copy.panel_to);
+    share_of(matrix_panels(job.w->n_out) - n_panels, t->id, t->n, &rest.panel_from, &rest.panel_to);
+    rest.panel_from += n_panels;
+    rest.panel_to += n_panels;
+    t->kernels->linear(&job, copy.panel_from, copy.panel_to);
+    compute(t, first, end, rest);
+}
+
 static void scan(const struct lane *t)
 {
     struct decoder *d = t->d;
-    struct head *h = &d->head;
-    struct columns text, rest;
-    struct linear job = {.w = &h->screen.copy, .n_rows = d->n_top - h->first,
-                         .xq = eight_bits(t, h->first), .y = logits_of(d, h->first),
-                         .y_stride = d->logits_stride};
-    share_of(h->n_panels, t->id, t->n, &text.panel_from, &text.panel_to);
-    share_of(matrix_panels(job.w->n_out) - h->n_panels, t->id, t->n, &rest.panel_from,
-             &rest.panel_to);
-    rest.panel_from += h->n_panels;
-    rest.panel_to += h->n_panels;
-    t->kernels->linear(&job, text.panel_from, text.panel_to);
-    compute(t, h->first, d->n_top, rest);
+    for (uint32_t first = d->head.first, end; first < d->n_top; first = end) {
+        for (end = first + 1; end < d->n_top; end++)
+            if (d->head.rows[end].n_panels != d->head.rows[first].n_panels)
+                break;
+        scan_rows(t, first, end);
+    }
     barrier(t);
     mark(t, &d->times.matrices_us);
 }
@@ -228,8 +246,9 @@ static void screen(const struct lane *t)
     share_of(d->n_top - h->first, t->id, t->n, &from, &to);
     for (uint32_t i = h->first + from; i < h->first + to; i++) {
         struct backend_row *row = row_of(d, i);
-        uint16_t *panels = h->panels + (size_t)i * h->n_panels;
-        bool any = rules_forbid(row->rules, &row->state, logits_of(d, i), h->n_panels * PANEL);
+        uint16_t *panels = h->panels + (size_t)i * h->n_all;
+        bool any = rules_forbid(row->rules, &row->state, logits_of(d, i),
+                                h->rows[i].n_panels * PANEL);
         h->rows[i].low = h->groups + (size_t)2 * t->id * h->n_groups;
         h->rows[i].high = h->rows[i].low + h->n_groups;
         h->todo[i] = (struct screen_todo){0, 0};
@@ -254,7 +273,7 @@ static void compute_panels(const struct lane *t)
     for (uint32_t i = h->first, here; i < d->n_top && before < to; i++, before += here) {
         here = h->todo[i].n - h->todo[i].n_done;
         uint32_t end = MIN(to, before + here), start = MAX(from, before);
-        const uint16_t *panels = h->panels + (size_t)i * h->n_panels + h->todo[i].n_done;
+        const uint16_t *panels = h->panels + (size_t)i * h->n_all + h->todo[i].n_done;
         if (start < end)
             t->kernels->linear_some(&t->backend->weights.head, state_of(t, i),
                                     panels + (start - before), end - start, logits_of(d, i));

@@ -146,7 +146,7 @@ static enum weight_type smaller_type(const struct binder *b)
 {
     if (b->keep == CPU_WEIGHTS_MIXED && b->output)
         return WEIGHT_F16;
-    return b->keep == CPU_WEIGHTS_Q4_0 && b->four_bits ? WEIGHT_Q4_0 : WEIGHT_Q8_0;
+    return b->four_bits && b->keep != CPU_WEIGHTS_Q8_0 ? WEIGHT_Q4_0 : WEIGHT_Q8_0;
 }
 
 static void bind_matrix(struct binder *b, const char *name, uint32_t n_out, uint32_t n_in,
