@@ -28,6 +28,7 @@
 #include "observe.h"
 #include "register.h"
 #include "serve.h"
+#include "top.h"
 
 enum { GRACE_MS = 4000 };
 
@@ -44,6 +45,8 @@ struct values {
     struct option_address advertise;
     const char *coordinator_ca, *advertise_name;
     const char *metrics;
+    bool json;
+    double interval;
     const char *ticket_key, *api_keys;
     bool allow_anonymous;
     int log_level;
@@ -123,6 +126,10 @@ static const struct option table[] = {
      .group = "Output",
      .help = "Serve /metrics (Prometheus), /healthz and /readyz there over plain HTTP; off unless "
              "given. :9100 is loopback only, 0.0.0.0:9100 all addresses."},
+    {.name = "json", .type = OPTION_BOOL, .offset = AT(json), .group = "Watch",
+     .help = "`top`: once, as one JSON object."},
+    {.name = "interval", .type = OPTION_DURATION, .offset = AT(interval), .min = 0.1, .max = 3600,
+     .initial = "1s", .group = "Watch", .help = "`top`: from view to view."},
     {.name = "log-level", .type = OPTION_CHOICE, .offset = AT(log_level), .choices = log_levels,
      .initial = "info", .group = "Output", .help = "How much goes to stderr."},
 };
@@ -130,16 +137,20 @@ static const struct option table[] = {
 static const struct option_program program = {
     .name = "target_node",
     .version = SPECASR_VERSION,
-    .usage = "[options]",
+    .usage = "[options] [serve | top [HOST:PORT]]",
     .about = "Serves speech recognition: encodes audio, verifies the drafts of many clients in "
-             "batches and decides the text. Clients connect with draft_node.",
+             "batches and decides the text. Clients connect with draft_node.\n\n"
+             "Without a command it serves. `top` shows a running target in the terminal: sessions, "
+             "load, rows, price, lag; HOST:PORT is that target's --metrics.",
     .examples = "target_node --model base --listen 127.0.0.1:7600\n"
                 "target_node --model ./whisper-base-q8_0.gguf --listen 0.0.0.0:7600 \\\n"
                 "    --tls-certificate server.pem --tls-key server.key --ticket-key public.keys\n"
                 "target_node --listen 0.0.0.0:7600 --advertise asr1.example:7600 \\\n"
-                "    --coordinator coordinator.example:7700 --allow-anonymous",
+                "    --coordinator coordinator.example:7700 --allow-anonymous\n"
+                "target_node top 127.0.0.1:9101",
     .options = table,
     .n_options = ARRAY_LEN(table),
+    .positional_max = 2,
 };
 
 static const int signals_used[] = {SIGINT, SIGTERM, SIGUSR1, SIGHUP};
@@ -328,6 +339,24 @@ static const char *problem_in(const struct values *values)
            "--allow-anonymous";
 }
 
+/* `top`: another target. Its signals end it at once. */
+static int watch(const struct values *values, const char *address)
+{
+    struct top_options options = {.address = address ? address : values->metrics,
+                                  .json = values->json, .interval_s = values->interval,
+                                  .out = stdout};
+    struct error err;
+    if (!options.address)
+        return options_usage_error(&program, "top takes the HOST:PORT of a target's --metrics");
+    signals_unblock_ends();
+    enum status rc = top_run(&options, &err);
+    if (rc == STATUS_OK)
+        return EXIT_CODE_OK;
+    log_line(LOG_ERROR, "%s", err.text);
+    bool unreachable = rc == STATUS_UNAVAILABLE || rc == STATUS_TIMEOUT;
+    return unreachable ? EXIT_CODE_UNREACHABLE : EXIT_CODE_FAILED;
+}
+
 BEFORE_MAIN(standard_streams_fill);
 
 int main(int argc, char **argv)
@@ -340,8 +369,16 @@ int main(int argc, char **argv)
     if (!options_start(&program, argc, argv, &values, &options, &exit_code))
         return exit_code;
     log_init("target_node", (enum log_level)values.log_level);
-    const char *problem = problem_in(&values);
-    if (problem)
+    uint32_t n_words;
+    const char *const *words = options_positional(options, &n_words);
+    bool top = n_words > 0 && strcmp(words[0], "top") == 0;
+    const char *problem = top ? NULL : problem_in(&values);
+    if (n_words > 0 && !top && (strcmp(words[0], "serve") != 0 || n_words > 1))
+        exit_code = options_usage_error(&program, "\"%s\" is no command: serve, or top HOST:PORT",
+                                        words[n_words - 1]);
+    else if (top)
+        exit_code = watch(&values, words[1]);
+    else if (problem)
         exit_code = options_usage_error(&program, "%s", problem);
     else if (run(&values, &signals, &err) != STATUS_OK) {
         log_line(LOG_ERROR, "%s", err.text);

@@ -6,13 +6,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* "host:port" in two; brackets around an IPv6 address are taken off. false: it is no address. */
-static bool split(const char *listen, char *host, size_t n_host, char *port, size_t n_port)
+bool http_split_address(const char *address, char host[HTTP_HOST_MAX], char port[HTTP_PORT_MAX])
 {
-    const char *colon = strrchr(listen, ':');
-    if (!colon || !colon[1] || strlen(colon + 1) >= n_port)
+    const char *colon = strrchr(address, ':');
+    if (!colon || !colon[1] || strlen(colon + 1) >= HTTP_PORT_MAX)
         return false;
-    const char *from = listen, *to = colon;
+    const char *from = address, *to = colon;
     if (*from == '[') {
         if (to - from < 2 || to[-1] != ']')
             return false;
@@ -22,7 +21,7 @@ static bool split(const char *listen, char *host, size_t n_host, char *port, siz
         return false;                   /* a bare ::1:80 could mean two things */
     }
     size_t n = (size_t)(to - from);
-    if (n >= n_host)
+    if (n >= HTTP_HOST_MAX)
         return false;
     memcpy(host, from, n);
     host[n] = '\0';
@@ -69,8 +68,8 @@ static uint16_t bound_port(int fd)
 
 enum status http_listen(const char *address, int *fd, uint16_t *port, struct error *err)
 {
-    char host[256], service[8];
-    if (!address || !split(address, host, sizeof(host), service, sizeof(service)))
+    char host[HTTP_HOST_MAX], service[HTTP_PORT_MAX];
+    if (!address || !http_split_address(address, host, service))
         return error_set(err, STATUS_INVALID, "\"%s\" is no address: use HOST:PORT or [IPV6]:PORT",
                          address ? address : "");
     struct addrinfo wanted = {.ai_socktype = SOCK_STREAM,

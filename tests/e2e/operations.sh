@@ -72,6 +72,18 @@ wait_for 30 is_own && ok "a frozen coordinator: the own price" || fail "a frozen
 kill -CONT "$coordinator_pid"
 wait_for 30 is_dear && ok "thawed: its price again" || fail "thawed: its price again" "$(grep shadow answer)"
 
+# ---- the view of a target ----
+
+"$bin/target_node" --no-config top "127.0.0.1:$target_metrics" --json >out 2>err; expect "top --json" "$? $(json 'r[0]["sessions_opened"]')" "0 1"
+verdict "top" "$(timeout 20 "$bin/target_node" --no-config top ":$target_metrics" --interval 100ms 2>err | head -n 13 | tail -n 1 |
+    grep -q '^target_node .*: ready, whisper-tiny.en [0-9a-f]\{16\}$' || cat err)"
+"$bin/target_node" --no-config top "127.0.0.1:$coordinator_metrics" >out 2>err; rc=$?
+verdict "top of a coordinator" "$(why_not_refused 1 "is no target_node's --metrics")"
+"$bin/target_node" --no-config top 127.0.0.1:1 >out 2>err; rc=$?
+verdict "top of nobody" "$(why_not_refused 3 'cannot reach 127.0.0.1:1')"
+"$bin/target_node" --no-config top >out 2>err; rc=$?
+verdict "top of what?" "$(why_not_refused 2 'top takes the HOST:PORT')"
+
 # ---- a live client that shows itself; the sessions of a target on demand ----
 
 mkfifo live

@@ -3,14 +3,19 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "http/get.h"
 #include "http/http.h"
+#include "http/http_int.h"
+
 
 static bool ready;
 
@@ -199,6 +204,80 @@ static void addresses_that_do_not_work_say_why(void **state)
     http_stop(&server);
 }
 
+static void a_page_is_fetched(void **state)
+{
+    (void)state;
+    struct http_server *server = start((struct http_options){0});
+    const char *address = support_format("127.0.0.1:%u", http_port(server));
+    char *body;
+    struct error err;
+    assert_ok(http_get(address, "/metrics", 20000, &body, &err), &err);
+    assert_string_equal(body, "a_total 1\n");
+    free(body);
+    ready = false;
+    assert_int_equal(http_get(address, "/readyz", 20000, &body, &err), STATUS_UNAVAILABLE);
+    assert_non_null(strstr(err.text, "status 503, the model is loading"));
+    assert_null(body);
+    assert_int_equal(http_get("nonsense", "/", 20000, &body, &err), STATUS_INVALID);
+    http_stop(&server);
+    assert_int_equal(http_get(address, "/metrics", 20000, &body, &err), STATUS_UNAVAILABLE);
+    assert_non_null(strstr(err.text, address));
+}
+
+/* What answers one client with these bytes, and then closes or stays silent. */
+struct rogue {
+    int listener;
+    const char *bytes;
+    size_t repeat;
+    bool silent;
+};
+
+static void *serve_once(void *argument)
+{
+    struct rogue *rogue = argument;
+    char request[512];
+    int fd = accept(rogue->listener, NULL, NULL);
+    if (fd < 0)
+        return NULL;
+    ssize_t n = recv(fd, request, sizeof(request), 0);
+    for (size_t i = 0; i < rogue->repeat && n > 0; i++)
+        n = send(fd, rogue->bytes, strlen(rogue->bytes), MSG_NOSIGNAL);
+    while (rogue->silent && recv(fd, request, sizeof(request), 0) > 0)
+        ;
+    close(fd);
+    return NULL;
+}
+
+static enum status fetch_from(struct rogue rogue, uint32_t timeout_ms, struct error *err)
+{
+    uint16_t port;
+    pthread_t thread;
+    char *body;
+    assert_ok(http_listen("127.0.0.1:0", &rogue.listener, &port, err), err);
+    int flags = fcntl(rogue.listener, F_GETFL);
+    assert_int_equal(fcntl(rogue.listener, F_SETFL, flags & ~O_NONBLOCK), 0);
+    assert_int_equal(pthread_create(&thread, NULL, serve_once, &rogue), 0);
+    enum status rc = http_get(support_format("127.0.0.1:%u", port), "/", timeout_ms, &body, err);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    close(rogue.listener);
+    free(body);
+    return rc;
+}
+
+static void hostile_answers_are_refused(void **state)
+{
+    (void)state;
+    struct error err;
+    assert_int_equal(fetch_from((struct rogue){.bytes = "SSH-2.0-x\r\n", .repeat = 1}, 20000, &err),
+                     STATUS_CORRUPT);
+    assert_int_equal(fetch_from((struct rogue){.repeat = 0}, 20000, &err), STATUS_CORRUPT);
+    assert_int_equal(fetch_from((struct rogue){.bytes = "HTTP/1.1 200 OK\r\n\r\n0123456789abcdef"
+                                                        "0123456789abcdef0123456789abcdef",
+                                               .repeat = 200000},
+                                20000, &err), STATUS_EXHAUSTED);
+    assert_int_equal(fetch_from((struct rogue){.silent = true}, 50, &err), STATUS_TIMEOUT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +287,8 @@ int main(void)
         cmocka_unit_test(idle_peers_are_capped_and_closed),
         cmocka_unit_test(stop_does_not_wait_for_peers),
         cmocka_unit_test(addresses_that_do_not_work_say_why),
+        cmocka_unit_test(a_page_is_fetched),
+        cmocka_unit_test(hostile_answers_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
