@@ -51,8 +51,9 @@ enum status target_new(struct engine *engine, const struct target_options *optio
     while (target->n_by_id < options->sessions_max)
         target->n_by_id *= 2;
     target->by_id = calloc(target->n_by_id, sizeof(struct target_session *));
+    target->owners = calloc(target->n_by_id, sizeof(struct target_owner *));
     spec_cost_init(&target->cost, prior_step_us, prior_row_us);
-    if (!features || !target->ready || !target->by_id) {
+    if (!features || !target->ready || !target->by_id || !target->owners) {
         target_free(&target);
         return error_set(err, STATUS_NO_MEMORY, "no memory for the target's features");
     }
@@ -69,6 +70,7 @@ void target_free(struct target **target)
     free((*target)->places[0].features);
     free((*target)->ready);
     free((*target)->by_id);
+    free((*target)->owners);
     free(*target);
     *target = NULL;
 }

@@ -67,6 +67,12 @@ MUST_CHECK enum status target_session_open(struct target *target, struct target_
                                            struct target_session **out, struct error *err);
 void target_session_close(struct target_session **session);
 
+/* Whose session it is (an address, a key; any number but 0): where not all can be served at once,
+ * each owner has the same share, whatever the number of its sessions. Without this a session is its
+ * own owner. Before its first frame. */
+MUST_CHECK enum status target_session_owner(struct target_session *session, uint64_t owner,
+                                            struct error *err);
+
 /* Takes one frame. A failure ends the session: the caller sends the text as the stream's status and
  * closes it. (What only spoils one utterance is answered with an Error frame and STATUS_OK.) */
 MUST_CHECK enum status target_session_receive(struct target_session *session,

@@ -60,14 +60,22 @@ struct encoder_place *target_place(struct target *target, const struct target_se
     return NULL;
 }
 
+/* How long its owner has waited for the encoder. */
+static uint64_t since_us(const struct target_session *session)
+{
+    return MAX(session->utterances[0]->times.ready_us, session->owner->encoded_us);
+}
+
 /* Does it come before the other one, of the same kind? What has begun is done first, so of each
- * kind only one is under way; then the one that has waited longest. */
+ * kind only one is under way; then the one whose owner has waited longest. */
 static bool is_before(struct target *target, const struct target_session *a,
                       const struct target_session *b)
 {
     bool begun = target_place(target, a) != NULL;
     if (begun != (target_place(target, b) != NULL))
         return begun;
+    if (since_us(a) != since_us(b))
+        return since_us(a) < since_us(b);
     return a->utterances[0]->times.ready_us < b->utterances[0]->times.ready_us;
 }
 
@@ -112,6 +120,7 @@ static void encode_slice(struct target *target, struct target_session *session, 
         session_fail_utterance(session, u->id, rc, err.text);
     } else if (done) {
         place->session = NULL;
+        session->owner->encoded_us = start + spent;
         target_learn(&target->mean.encode_us, (float)u->stats.encode_us);
         utterance_encoded(session, u);
     }

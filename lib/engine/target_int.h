@@ -29,6 +29,7 @@ struct window_times {                       /* when things happened in this wind
     uint64_t ready_us;                      /* its audio was complete */
     uint64_t encoded_us;
     uint64_t rows_us;                       /* it last had rows in a pass */
+    uint64_t order;                         /* of target->n_ordered, when it did, or began */
     uint64_t surprised_us;                  /* a token left the draft: a redraft is due; 0: no */
 };
 
@@ -88,8 +89,21 @@ struct depth_control {
     uint64_t chosen_us;                     /* 0: never, and nothing is limited */
 };
 
+/* Sessions that share as one. */
+struct target_owner {
+    struct target_owner *next;              /* in one place of target->owners */
+    uint64_t id;                            /* 0: one session's own */
+    uint32_t n_sessions;
+    uint32_t n_ready;                       /* while a pass is picked */
+    uint64_t order;                         /* of the last row of any */
+    uint64_t encoded_us;                    /* when one was last through the encoder */
+};
+
 struct target_session {
     struct target *target;
+    struct target_owner *owner;             /* `alone`, or one of several */
+    struct target_owner alone;
+    uint32_t turn;                          /* of its owner's, in the pass under way */
     struct target_session *next, *previous;
     struct list working;                    /* in target->working, or alone */
     struct target_session *next_same;       /* in one place of target->by_id */
@@ -129,6 +143,7 @@ struct target {
     struct list working;                    /* those with an utterance or memory: what ticks see */
     struct target_session **by_id;          /* [n_by_id], a power of two: those whose Open came */
     uint32_t n_by_id;
+    struct target_owner **owners;           /* [n_by_id]: those with sessions */
     struct encoder_place places[BACKEND_WINDOWS];
     uint32_t n_urgent_turns;                /* in a row, while one with time has waited for long */
     struct spec_cost cost;
@@ -139,6 +154,7 @@ struct target {
         uint32_t step;
     } probe;
     uint64_t n_decided;                     /* tokens, of all sessions */
+    uint64_t n_ordered;                     /* rows and windows, in the order of service */
     uint64_t worked_us;                     /* when there was real work the last time */
     struct target_session **ready;          /* [sessions_max]: those with a window to decode */
     bool draining;

@@ -10,21 +10,29 @@ static bool wants_rows(struct target_session *session)
     return u && (u->phase == PHASE_DETECT || u->phase == PHASE_DECODE);
 }
 
-static uint64_t since_us(struct target_session *session)
+static int compare(uint64_t a, uint64_t b)
 {
-    const struct utterance *u = session_current(session);
-    return MAX(u->times.rows_us, u->times.encoded_us);
+    return (a > b) - (a < b);
 }
 
-static int by_age(const void *a, const void *b)
+static int by_order(const void *a, const void *b)
 {
-    uint64_t first = since_us(*(struct target_session *const *)a);
-    uint64_t second = since_us(*(struct target_session *const *)b);
-    return (first > second) - (first < second);
+    return compare(session_current(*(struct target_session *const *)a)->times.order,
+                   session_current(*(struct target_session *const *)b)->times.order);
 }
 
-/* Those that have a window to decode; when not all of them can be in a pass, the longest waiting
- * first: to ask one for an offer is work. */
+/* First the turn, then how long the owner has waited. */
+static int by_turn(const void *a, const void *b)
+{
+    struct target_session *first = *(struct target_session *const *)a;
+    struct target_session *second = *(struct target_session *const *)b;
+    if (first->turn != second->turn)
+        return first->turn < second->turn ? -1 : 1;
+    return compare(MAX(session_current(first)->times.order, first->owner->order),
+                   MAX(session_current(second)->times.order, second->owner->order));
+}
+
+/* Those that have a window to decode, in turns: those of one owner by the order of service. */
 static uint32_t list_ready(struct target *target)
 {
     uint32_t n = 0;
@@ -32,8 +40,12 @@ static uint32_t list_ready(struct target *target)
     while ((s = target_next_working(target, s)))
         if (wants_rows(s))
             target->ready[n++] = s;
-    if (n > SPEC_PICK_MAX)
-        qsort(target->ready, n, sizeof(struct target_session *), by_age);
+    for (uint32_t i = 0; i < n; i++)
+        target->ready[i]->owner->n_ready = 0;
+    qsort(target->ready, n, sizeof(struct target_session *), by_order);
+    for (uint32_t i = 0; i < n; i++)
+        target->ready[i]->turn = target->ready[i]->owner->n_ready++;
+    qsort(target->ready, n, sizeof(struct target_session *), by_turn);
     return n;
 }
 

@@ -38,13 +38,17 @@ void session_die(struct target_session *session)
         session->sink.died(session->sink.context);
 }
 
+static uint64_t place_number(const struct target *target, uint64_t key)
+{
+    return (key * 0x9E3779B97F4A7C15u >> 32) & (target->n_by_id - 1);
+}
+
 /* Clients choose their ids at random. */
 static struct target_session **place_of(const struct target *target, const uint8_t id[16])
 {
     uint64_t key;
     memcpy(&key, id, sizeof(key));
-    key *= 0x9E3779B97F4A7C15u;
-    return &target->by_id[(key >> 32) & (target->n_by_id - 1)];
+    return &target->by_id[place_number(target, key)];
 }
 
 static void leave_place(struct target_session *session)
@@ -449,6 +453,7 @@ enum status target_session_open(struct target *target, struct target_sink sink,
         return error_set(err, STATUS_NO_MEMORY, "no memory for a session");
     session->target = target;
     session->sink = sink;
+    session->owner = &session->alone;
     session->habits.tokens = 6.0f;
     spec_calibration_init(&session->calibration);
     enum status rc = backend_open(target->engine->backend, &session->sequence, err);
@@ -466,6 +471,39 @@ enum status target_session_open(struct target *target, struct target_sink sink,
     return STATUS_OK;
 }
 
+enum status target_session_owner(struct target_session *session, uint64_t owner,
+                                 struct error *err)
+{
+    struct target *target = session->target;
+    struct target_owner **place = &target->owners[place_number(target, owner)], *o = *place;
+    SA_ASSERT(owner != 0 && session->owner == &session->alone);
+    while (o && o->id != owner)
+        o = o->next;
+    if (!o) {
+        o = calloc(1, sizeof(*o));
+        if (!o)
+            return error_set(err, STATUS_NO_MEMORY, "no memory for a session's owner");
+        *o = (struct target_owner){.next = *place, .id = owner};
+        *place = o;
+    }
+    o->n_sessions++;
+    session->owner = o;
+    return STATUS_OK;
+}
+
+static void leave_owner(struct target_session *session)
+{
+    struct target_owner *owner = session->owner;
+    if (owner == &session->alone || --owner->n_sessions > 0)
+        return;
+    struct target *target = session->target;
+    struct target_owner **link = &target->owners[place_number(target, owner->id)];
+    while (*link != owner)
+        link = &(*link)->next;
+    *link = owner->next;
+    free(owner);
+}
+
 void target_session_close(struct target_session **session_ptr)
 {
     struct target_session *session = *session_ptr;
@@ -476,6 +514,7 @@ void target_session_close(struct target_session **session_ptr)
     if (place)
         place->session = NULL;
     leave_place(session);
+    leave_owner(session);
     list_remove(&session->working);
     if (session->next)
         session->next->previous = session->previous;

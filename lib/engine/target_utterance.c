@@ -214,6 +214,7 @@ static void begin_attempt(struct target_session *session, struct utterance *u)
 void utterance_encoded(struct target_session *session, struct utterance *u)
 {
     u->times.encoded_us = now_us(session);
+    u->times.order = ++session->target->n_ordered;
     if (model_of(session)->multilingual && u->language < 0) {
         struct rules rules = rules_for(session, u);
         u->phase = PHASE_DETECT;
@@ -470,7 +471,8 @@ static void offer_nodes(struct target_session *session, struct utterance *u,
 bool utterance_offer(struct target_session *session, struct utterance *u, struct spec_offer *offer,
                      uint64_t *until_us)
 {
-    *offer = (struct spec_offer){.since_us = MAX(u->times.rows_us, u->times.encoded_us),
+    *offer = (struct spec_offer){.turn = session->turn,
+                                 .order = MAX(u->times.order, session->owner->order),
                                  .n_fixed = attempt_pending(&u->attempt)};
     if (u->phase == PHASE_DETECT)
         return true;
@@ -492,6 +494,7 @@ void utterance_take(struct target_session *session, struct utterance *u, uint32_
 {
     uint32_t pending = attempt_pending(&u->attempt);
     u->times.rows_us = now_us(session);
+    u->times.order = session->owner->order = ++session->target->n_ordered;
     if (u->phase == PHASE_DETECT)
         spec_tree_clear(&u->tree);
     u->tree.n = MIN(u->tree.n, n_rows > pending ? n_rows - pending : 0);

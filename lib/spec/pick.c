@@ -4,24 +4,29 @@
 
 #include "base/status.h"
 
-/* Offers by age; equals in their order. */
-static void sort_by_age(const struct spec_offer *offers, uint32_t n, uint32_t *order)
+static bool is_before(const struct spec_offer *a, const struct spec_offer *b)
+{
+    return a->turn != b->turn ? a->turn < b->turn : a->order < b->order;
+}
+
+/* Offers by turn and order; equals as they come. */
+static void sort_by_turn(const struct spec_offer *offers, uint32_t n, uint32_t *order)
 {
     for (uint32_t i = 0; i < n; i++) {
         uint32_t k = i;
-        for (; k > 0 && offers[order[k - 1]].since_us > offers[i].since_us; k--)
+        for (; k > 0 && is_before(&offers[i], &offers[order[k - 1]]); k--)
             order[k] = order[k - 1];
         order[k] = i;
     }
 }
 
-/* Roots and prompts, oldest first. A prompt leaves a row for each session that comes behind it.
+/* Roots and prompts, in turns. A prompt leaves a row for each session that comes behind it.
  * Returns how many rows are taken; *n_deciding: sessions that will decide a token. */
 static uint32_t take_fixed(const struct spec_offer *offers, uint32_t n, uint32_t rows_max,
                            uint32_t *n_rows, uint32_t *n_deciding)
 {
     uint32_t order[SPEC_PICK_MAX], used = 0;
-    sort_by_age(offers, n, order);
+    sort_by_turn(offers, n, order);
     *n_deciding = 0;
     for (uint32_t i = 0; i < n; i++) {
         const struct spec_offer *offer = &offers[order[i]];

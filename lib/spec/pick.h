@@ -1,6 +1,6 @@
 /* pick.h: which rows of which sessions go into the next pass. Pure.
  *
- *     oldest first   root or prompt, root or prompt, ...      every session decides something
+ *     in turns       root or prompt, root or prompt, ...      every session decides something
  *     then nodes     by survival, over all sessions           as long as they are worth their time
  *
  * A pass that decides E tokens in expectation and takes C microseconds is the better the larger
@@ -10,8 +10,11 @@
  *     E(k) = sessions that decide + sum of the k largest survivals
  *     C(k) = us(rows without nodes + k)
  *
- * is taken (the smallest such k). Alone this is spec_rows_worth. When not all sessions fit, those
- * that have waited longest come in; so with n of them each has a row in every n / rows_max passes.
+ * is taken (the smallest such k). Alone this is spec_rows_worth. When not all sessions fit, they
+ * take turns: first one session of each owner, then a second one, and so on; of one turn those that
+ * have waited longest, by the order in which they were served (by the time, ties would always fall
+ * to the same ones). So n owners with a session each have a row in every n / rows_max passes, and
+ * more sessions do not get an owner more rows.
  */
 #ifndef SPEC_PICK_H
 #define SPEC_PICK_H
@@ -24,7 +27,8 @@ enum { SPEC_PICK_MAX = SPEC_ROWS_MAX };     /* sessions in one pass */
 
 /* What one session could use. */
 struct spec_offer {
-    uint64_t since_us;                      /* when it last had rows: oldest first */
+    uint32_t turn;                          /* sessions of its owner that come before it */
+    uint64_t order;                         /* rises with each row taken and window begun */
     uint32_t n_fixed;                       /* root row, or rows of a prompt; at least 1 */
     uint32_t n_asked;                       /* nodes taken whatever they cost, if they fit */
     uint32_t n_nodes;                       /* nodes in all, those asked for first */

@@ -41,6 +41,7 @@ struct sim_plan {                           /* of a client */
     struct sim_net net;
     bool live;                              /* audio comes as it is spoken; else from a file */
     bool aggregate;                         /* for benches: not compared with target-alone */
+    uint64_t owner;                         /* as the targets see it; 0: its own */
     uint32_t first_target;                  /* the others follow in turn */
     const struct sim_utterance *utterances; /* borrowed */
     uint32_t n_utterances;

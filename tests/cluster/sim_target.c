@@ -87,6 +87,8 @@ static void open_stream(struct sim_target *target, struct line *line)
     *c = (struct connection){.line = line, .opened_us = clock_us(&target->engine.clock)};
     struct target_sink sink = {.send = send_frame, .context = line};
     enum status rc = target_session_open(target->target, sink, &c->session, &err);
+    if (rc == STATUS_OK && line->client->plan.owner)
+        rc = target_session_owner(c->session, line->client->plan.owner, &err);
     if (rc != STATUS_OK)
         end_stream(target, c, rc, err.text);
 }

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "../support/support.h"
-#include "spec/pick.h"
+#include "../../lib/spec/pick.c"
 
 static struct spec_cost line(float step_us, float row_us)
 {
@@ -23,7 +23,7 @@ static void random_case(uint64_t *seed, struct case_of *c, uint32_t n, uint32_t 
     c->n = n;
     for (uint32_t i = 0; i < n; i++) {
         struct spec_offer *offer = &c->offer[i];
-        *offer = (struct spec_offer){.since_us = support_random(seed) % 50, .n_fixed = 1,
+        *offer = (struct spec_offer){.order = support_random(seed) % 50, .n_fixed = 1,
                                      .survival = c->survival[i]};
         offer->n_nodes = (uint32_t)(support_random(seed) % (nodes_max + 1));
         float s = 1.0f;
@@ -167,18 +167,65 @@ static void when_full_those_that_waited_longest_come_first(void **state)
     struct spec_cost cost = line(1000.0f, 10.0f);
     random_case(&seed, &c, SESSIONS, 10);
     for (uint32_t i = 0; i < SESSIONS; i++)
-        c.offer[i].since_us = 0;
+        c.offer[i].order = 0;
     for (uint64_t now = 1; now <= 100; now++) {
         uint32_t n_rows[SPEC_PICK_MAX], sum = 0;
         spec_pick(c.offer, c.n, &cost, ROWS, n_rows);
         for (uint32_t i = 0; i < SESSIONS; i++) {
             sum += n_rows[i];
             if (n_rows[i] > 0)
-                c.offer[i].since_us = served[i] = now;
+                c.offer[i].order = served[i] = now;
             assert_true(now - served[i] <= (SESSIONS + ROWS - 1) / ROWS);
         }
         assert_int_equal(sum, ROWS);
     }
+}
+
+enum { MANY = 40, SINGLES = 10 };
+
+/* Turns of the first MANY, which have one owner, by how often they were served. */
+static void set_turns(struct case_of *c, const uint32_t *got, uint64_t owner_order)
+{
+    for (uint32_t i = 0; i < MANY; i++) {
+        c->offer[i].turn = 0;
+        for (uint32_t k = 0; k < MANY; k++)
+            c->offer[i].turn += got[k] < got[i] || (got[k] == got[i] && k < i);
+        c->offer[i].order = owner_order;
+    }
+}
+
+/* The first MANY share a row or so, and so it goes round among the others and among them. */
+static void owners_share_alike_whatever_they_bring(void **state)
+{
+    enum { PASSES = 440 };
+    struct case_of c;
+    uint64_t seed = 4, n_ordered = 0, owner_order = 0;
+    uint32_t got[MANY + SINGLES] = {0}, of_many = 0;
+    (void)state;
+    struct spec_cost cost = line(1000.0f, 10.0f);
+    random_case(&seed, &c, MANY + SINGLES, 0);
+    for (uint32_t i = 0; i < c.n; i++)
+        c.offer[i].order = 0;
+    for (uint32_t pass = 0; pass < PASSES; pass++) {
+        uint32_t n_rows[SPEC_PICK_MAX], order[SPEC_PICK_MAX];
+        set_turns(&c, got, owner_order);
+        spec_pick(c.offer, c.n, &cost, SINGLES, n_rows);
+        sort_by_turn(c.offer, c.n, order);
+        for (uint32_t i = 0; i < c.n; i++) {
+            uint32_t k = order[i];
+            if (n_rows[k] == 0)
+                continue;
+            c.offer[k].order = ++n_ordered;
+            got[k]++;
+            of_many += k < MANY;
+            owner_order = k < MANY ? n_ordered : owner_order;
+        }
+    }
+    assert_int_equal(of_many, PASSES * SINGLES / (SINGLES + 1));
+    for (uint32_t i = 0; i < MANY; i++)
+        assert_int_equal(got[i], of_many / MANY);
+    for (uint32_t i = MANY; i < c.n; i++)
+        assert_int_equal(got[i], PASSES * SINGLES / (SINGLES + 1));
 }
 
 static void a_long_prompt_leaves_the_others_a_row(void **state)
@@ -186,10 +233,10 @@ static void a_long_prompt_leaves_the_others_a_row(void **state)
     struct spec_cost cost = line(1000.0f, 500.0f);
     float survival[4] = {0.9f, 0.8f, 0.7f, 0.6f};
     struct spec_offer offers[4] = {
-        {.since_us = 1, .n_fixed = 64},
-        {.since_us = 2, .n_fixed = 1, .n_nodes = 4, .survival = survival},
-        {.since_us = 3, .n_fixed = 1},
-        {.since_us = 0, .n_fixed = 1},
+        {.order = 1, .n_fixed = 64},
+        {.order = 2, .n_fixed = 1, .n_nodes = 4, .survival = survival},
+        {.order = 3, .n_fixed = 1},
+        {.order = 0, .n_fixed = 1},
     };
     uint32_t n_rows[4];
     (void)state;
@@ -227,6 +274,7 @@ int main(void)
         cmocka_unit_test(alone_it_is_what_rows_are_worth),
         cmocka_unit_test(dearer_rows_are_never_more_rows),
         cmocka_unit_test(when_full_those_that_waited_longest_come_first),
+        cmocka_unit_test(owners_share_alike_whatever_they_bring),
         cmocka_unit_test(a_long_prompt_leaves_the_others_a_row),
         cmocka_unit_test(what_is_asked_for_is_taken_at_any_price),
     };

@@ -141,7 +141,7 @@ struct encoder_job {
     uint32_t layer;
     uint32_t unit;                      /* units before this one are done */
     float *memory;                      /* NULL: not taken yet */
-    float *mel, *x;                     /* [n_frames + 2][n_mels], ends zero; [positions][n_state] */
+    float *mel, *x;                     /* [n_frames + 2][n_mels], ends 0; [positions][n_state] */
     float *q, *k, *v;                   /* q rows, k and v panels; conv1's output lies over them */
 };
 
