@@ -40,14 +40,13 @@ struct values {
     const char *ticket_key, *api_keys;
     bool allow_anonymous;
     const char *tls_certificate, *tls_key, *tls_client_ca, *tls_ca, *tls_server_name;
-    int log_level;
+    int log_level, log_format;
 };
 
 /* What targets and clients may do; co-located drafts are no mode of a target yet. */
 static const char *const mode_names[] = {"all", "target-alone", NULL};
 static const uint32_t mode_sets[] = {WIRE_MODES_ALL, WIRE_MODE_TARGET_ALONE};
 
-static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 
 #define AT(member) offsetof(struct values, member)
 
@@ -108,8 +107,12 @@ static const struct option table[] = {
      .group = "Output",
      .help = "Serve /metrics (Prometheus), /healthz and /readyz there over plain HTTP; off unless "
              "given. :9100 is loopback only, 0.0.0.0:9100 all addresses."},
-    {.name = "log-level", .type = OPTION_CHOICE, .offset = AT(log_level), .choices = log_levels,
-     .initial = "info", .group = "Output", .help = "How much goes to stderr."},
+    {.name = "log-level", .type = OPTION_CHOICE, .offset = AT(log_level),
+     .choices = log_level_names, .initial = "info", .group = "Output",
+     .help = "How much goes to stderr."},
+    {.name = "log-format", .type = OPTION_CHOICE, .offset = AT(log_format),
+     .choices = log_format_names, .initial = "text", .group = "Output",
+     .help = "text, or json: an object a line, with time, session and trace. Never what was said."},
 };
 
 static const struct option_program program = {
@@ -341,6 +344,7 @@ int main(int argc, char **argv)
     if (!options_start(&program, argc, argv, &values, &options, &exit_code))
         return exit_code;
     log_init("coordinator", (enum log_level)values.log_level);
+    log_set_format((enum log_format)values.log_format);
     const char *const *words = options_positional(options, &n_words);
     bool serves = n_words == 0 || strcmp(words[0], "serve") == 0;
     if (values.canary)

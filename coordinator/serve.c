@@ -8,6 +8,7 @@
 #include "auth/wall_clock.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/trace.h"
 #include "cluster/call.h"
 #include "cluster/exchange.h"
 #include "cluster/health.h"
@@ -220,6 +221,21 @@ struct wire_bus coordinator_bus(const struct coordinator *coordinator)
 
 /* ---- rpc thread ---- */
 
+/* Place is what logs name clients for; it has no text of theirs. */
+static void say_placed(struct rpc_call *call, const struct wire_place *ask,
+                       const struct wire_placed *placed)
+{
+    struct log_about about;
+    log_about_session(&about, ask->session);
+    (void)trace_read(rpc_metadata_value(call, TRACE_HEADER), about.trace);
+    if (placed->retry_ms > 0)
+        log_line_about(LOG_DEBUG, &about, "asked to come again in %u ms: %s", placed->retry_ms,
+                       placed->reason);
+    else if (placed->n_targets > 0)
+        log_line_about(LOG_INFO, &about, "placed at %s, %u others known",
+                       placed->targets[0].address, placed->n_targets - 1);
+}
+
 /* Who asks for a place shows a key before, and gets a ticket after. */
 static enum status answer_place(struct coordinator *coordinator, struct rpc_call *call,
                                 const struct wire_coordinator_message *ask,
@@ -239,6 +255,8 @@ static enum status answer_place(struct coordinator *coordinator, struct rpc_call
     if (rc == STATUS_OK && issuer)
         rc = issuer_sign(issuer, client, ask->u.place.session, &answer->u.placed, &issued, err);
     count(coordinator, COORDINATOR_METRIC_TICKETS, issued);
+    if (rc == STATUS_OK)
+        say_placed(call, &ask->u.place, &answer->u.placed);
     return rc;
 }
 

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/queue.h"
+#include "base/trace.h"
 #include "place.h"
 
 enum { INBOX_MAX = 2 * LINK_POSTED_MAX, ROOM_BYTES = 8192, STALE_MAX = 64 };
@@ -181,10 +182,15 @@ static enum status open_call(struct link *link, const char *method,
     if (!line)
         return error_set(err, STATUS_NO_MEMORY, "no memory for a call");
     *line = (struct line){.link = link, .generation = link->generation};
-    const struct rpc_metadata ticket = {"specasr-ticket", link->options.ticket};
+    struct rpc_metadata metadata[2];
     struct rpc_open_options options = {.method = method, .handler = handler, .user = line,
-                                       .metadata = &ticket,
-                                       .n_metadata = link->options.ticket[0] ? 1 : 0};
+                                       .metadata = metadata};
+    if (link->options.ticket[0])
+        metadata[options.n_metadata++] = (struct rpc_metadata){"specasr-ticket",
+                                                               link->options.ticket};
+    if (link->options.traceparent)
+        metadata[options.n_metadata++] = (struct rpc_metadata){TRACE_HEADER,
+                                                               link->options.traceparent};
     enum status rc = rpc_open(link->client, &options, out, err);
     if (rc != STATUS_OK)
         free(line);

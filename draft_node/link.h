@@ -31,6 +31,7 @@ struct link_options {
     struct rpc_tls tls;
     bool tls_on;
     uint32_t connect_ms;
+    const char *traceparent;                /* base/trace.h; borrowed; NULL: none */
 };
 
 enum link_event_kind {

@@ -54,14 +54,13 @@ struct values {
     int codec;
     double deadline;
     bool tls;
-    const char *api_key_file;
+    const char *api_key_file, *traceparent;
     const char *tls_ca, *tls_certificate, *tls_key, *tls_server_name;
     bool progress, summary;
     const char *metrics;
-    int log_level;
+    int log_level, log_format;
 };
 
-static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 /* As enum cpu_weights. */
 static const char *const weights[] = {"stored", "q8_0", "mixed", "q4_0", NULL};
 static const char *const codecs[] = {"pcm", "flac", NULL};
@@ -147,6 +146,10 @@ static const struct option table[] = {
      .help = "How long to go on trying when no target answers. Meanwhile the audio is kept."},
     {.name = "api-key-file", .type = OPTION_PATH, .offset = AT(api_key_file), .group = "Target",
      .help = "File with the API key that the coordinator asks for; nobody else may read it."},
+    {.name = "traceparent", .type = OPTION_STRING, .offset = AT(traceparent),
+     .value_name = "TEXT", .group = "Output",
+     .help = "Trace that this run belongs to, as W3C Trace Context writes it (00-...): passed to "
+             "coordinator and target, whose logs show its id. Default: $TRACEPARENT."},
     {.name = "tls", .type = OPTION_BOOL, .offset = AT(tls), .group = "TLS",
      .help = "Connect with TLS. Without --tls-ca the authorities that the system trusts count."},
     {.name = "tls-ca", .type = OPTION_PATH, .offset = AT(tls_ca), .group = "TLS",
@@ -166,8 +169,12 @@ static const struct option table[] = {
      .group = "Output",
      .help = "Serve /metrics (Prometheus), /healthz and /readyz there over plain HTTP while it "
              "runs; off unless given. :9100 is loopback only, 0.0.0.0:9100 all addresses."},
-    {.name = "log-level", .type = OPTION_CHOICE, .offset = AT(log_level), .choices = log_levels,
-     .initial = "info", .group = "Output", .help = "How much goes to stderr."},
+    {.name = "log-level", .type = OPTION_CHOICE, .offset = AT(log_level),
+     .choices = log_level_names, .initial = "info", .group = "Output",
+     .help = "How much goes to stderr."},
+    {.name = "log-format", .type = OPTION_CHOICE, .offset = AT(log_format),
+     .choices = log_format_names, .initial = "text", .group = "Output",
+     .help = "text, or json: an object a line, with time, session and trace. Never what was said."},
 };
 
 static const struct option_program program = {
@@ -294,8 +301,14 @@ static enum status run_all(struct engine *engine, const struct run_options *opti
     struct run_sink sink = {.result = on_result, .failed = on_failed, .damaged = on_damaged,
                             .context = output};
     struct run_options own = *options;      /* each run over the inputs is a session of its own */
-    if (getrandom(own.client.session, sizeof(own.client.session), 0) < 0)
+    struct log_about about = {0};
+    if (options->link.placement && output->write)
+        placement_session(options->link.placement, own.client.session);
+    else if (getrandom(own.client.session, sizeof(own.client.session), 0) < 0)
         memset(own.client.session, (int)getpid(), sizeof(own.client.session));
+    log_about_session(&about, own.client.session);
+    (void)trace_read(options->link.traceparent, about.trace);
+    log_set_about(&about);
     enum status rc = run_new(engine, &own, display, &sink, &run, err);
     for (uint32_t i = 0; rc == STATUS_OK && files[i]; i++)
         rc = strcmp(files[i], "-") == 0 ? run_live(run, STDIN_FILENO, &output->signal_number, err)
@@ -329,6 +342,7 @@ static struct run_options run_options_from(const struct values *values)
     options.client.drafter.translate = values->translate;
     options.client.drafter.silence_ms = (uint32_t)values->draft_silence;
     memcpy(options.client.drafter.language, rules->language, sizeof(rules->language));
+    options.link.traceparent = values->traceparent;
     options.link.n_targets = values->target.n;
     for (uint32_t i = 0; i < values->target.n; i++)
         option_address_format(&values->target.item[i], options.link.targets[i], LINK_ADDRESS_MAX);
@@ -395,6 +409,7 @@ static enum status find_place(const struct values *values, struct link_options *
             return read;
         options.api_key = key;
     }
+    options.traceparent = link->traceparent;
     if (!values->target_given)
         link->n_targets = 0;
     for (uint32_t i = 0; i < values->coordinator.n; i++)
@@ -474,6 +489,18 @@ static int run_program(const struct values *values, const char *const *files)
     return exit_code_of(rc, &output);
 }
 
+/* What the environment hands down is only a default: a bad one is left out with a word. */
+static const char *traceparent_from(const char *given)
+{
+    char id[TRACE_ID_MAX];
+    const char *text = given ? given : getenv("TRACEPARENT");
+    if (!text || trace_read(text, id))
+        return text;
+    log_line(LOG_WARN, "\"%s\" is no traceparent (00-TRACE-PARENT-FLAGS): going on without",
+             text);
+    return NULL;
+}
+
 static int policy_error(const char *name)
 {
     return options_usage_error(&program, "--policy \"%s\" is unknown: choose one of %s", name,
@@ -493,6 +520,7 @@ int main(int argc, char **argv)
     if (!options_start(&program, argc, argv, &values, &options, &exit_code))
         return exit_code;
     log_init("draft_node", (enum log_level)values.log_level);
+    log_set_format((enum log_format)values.log_format);
     const char *const *files = options_positional(options, &n_files);
     bool timed = values.format == RESULT_SRT || values.format == RESULT_VTT ||
                  values.format == RESULT_TSV;
@@ -516,6 +544,7 @@ int main(int argc, char **argv)
         exit_code = options_usage_error(&program, "--language takes a code such as en, or auto");
     values.target_given = options_given(options, "target");
     values.draft &= policy.drafts;
+    values.traceparent = traceparent_from(values.traceparent);
     if (exit_code == EXIT_CODE_OK)
         exit_code = run_program(&values, files);
     options_free(&options);

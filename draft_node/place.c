@@ -227,7 +227,8 @@ static enum status call(struct placement *placement, const struct wire_coordinat
                         struct wire_coordinator_message *answer, struct error *err)
 {
     const struct cluster_caller caller = {.client = placement->client, .deadline_ms = CALL_MS,
-                                          .api_key = placement->options.api_key};
+                                          .api_key = placement->options.api_key,
+                                          .traceparent = placement->options.traceparent};
     return cluster_call_as(&caller, ask, answer, err);
 }
 
@@ -423,6 +424,11 @@ enum status placement_new(const struct placement_options *options, struct placem
         placement_free(&placement);
     *out = placement;
     return rc;
+}
+
+void placement_session(const struct placement *placement, uint8_t session[16])
+{
+    memcpy(session, placement->session, sizeof(placement->session));
 }
 
 void placement_free(struct placement **placement_ptr)

@@ -22,6 +22,7 @@ struct placement_options {
     char coordinators[PLACE_COORDINATORS_MAX][WIRE_ADDRESS_MAX];
     struct rpc_tls tls;                     /* borrowed */
     const char *api_key;                    /* shown to the coordinator; borrowed; NULL: none */
+    const char *traceparent;                /* base/trace.h; borrowed; NULL: none */
     uint32_t rounds;                        /* network exchanges per window that are waited for */
     uint32_t patience_ms;                   /* while coordinators answer that nothing is free */
 };
@@ -29,6 +30,9 @@ struct placement_options {
 MUST_CHECK enum status placement_new(const struct placement_options *options,
                                      struct placement **out, struct error *err);
 void placement_free(struct placement **placement);
+
+/* The session in whose name it asks: the one that the first run should have. */
+void placement_session(const struct placement *placement, uint8_t session[16]);
 
 /* Puts the first answer in front of the targets that `link` names (a fall-back). When no
  * coordinator answers, those of the last run stand in front. STATUS_UNAVAILABLE: nothing is free,

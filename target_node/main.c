@@ -49,7 +49,7 @@ struct values {
     double interval;
     const char *ticket_key, *api_keys;
     bool allow_anonymous;
-    int log_level;
+    int log_level, log_format;
 };
 
 struct node {
@@ -60,7 +60,6 @@ struct node {
     struct gate *gate;
 };
 
-static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 
 #define AT(member) offsetof(struct values, member)
 
@@ -130,8 +129,12 @@ static const struct option table[] = {
      .help = "`top`: once, as one JSON object."},
     {.name = "interval", .type = OPTION_DURATION, .offset = AT(interval), .min = 0.1, .max = 3600,
      .initial = "1s", .group = "Watch", .help = "`top`: from view to view."},
-    {.name = "log-level", .type = OPTION_CHOICE, .offset = AT(log_level), .choices = log_levels,
-     .initial = "info", .group = "Output", .help = "How much goes to stderr."},
+    {.name = "log-level", .type = OPTION_CHOICE, .offset = AT(log_level),
+     .choices = log_level_names, .initial = "info", .group = "Output",
+     .help = "How much goes to stderr."},
+    {.name = "log-format", .type = OPTION_CHOICE, .offset = AT(log_format),
+     .choices = log_format_names, .initial = "text", .group = "Output",
+     .help = "text, or json: an object a line, with time, session and trace. Never what was said."},
 };
 
 static const struct option_program program = {
@@ -369,6 +372,7 @@ int main(int argc, char **argv)
     if (!options_start(&program, argc, argv, &values, &options, &exit_code))
         return exit_code;
     log_init("target_node", (enum log_level)values.log_level);
+    log_set_format((enum log_format)values.log_format);
     uint32_t n_words;
     const char *const *words = options_positional(options, &n_words);
     bool top = n_words > 0 && strcmp(words[0], "top") == 0;

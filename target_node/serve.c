@@ -42,6 +42,8 @@ struct connection {
     atomic_bool owed;                       /* the client waits for a result */
     uint64_t opened_us;
     struct counted counted;
+    struct log_about about;                 /* the session once its Open came, and the trace */
+    enum status ended;                      /* of the stream; set before `gone` */
     struct gate_pass pass;
     struct error spent;                     /* a quota is used up: the end after open utterances */
 };
@@ -123,6 +125,7 @@ static void session_on_open(struct rpc_call *call)
     struct event *event = calloc(1, sizeof(*event));
     if (connection && event) {
         *connection = (struct connection){.serve = serve, .call = rpc_ref(call), .pass = pass};
+        (void)trace_read(rpc_metadata_value(call, TRACE_HEADER), connection->about.trace);
         list_init(&connection->link);
         list_init(&connection->watched);
         list_init(&connection->going);
@@ -167,11 +170,11 @@ static void session_on_eof(struct rpc_call *call)
 static void session_on_done(struct rpc_call *call, enum status code, const char *message)
 {
     struct connection *connection = rpc_user(call);
-    (void)code;
     (void)message;
     if (!connection)
         return;
     struct serve *serve = connection->serve;
+    connection->ended = code;
     pthread_mutex_lock(&serve->lock);
     atomic_store(&connection->gone, true);
     list_append(&serve->gone, &connection->going);
@@ -249,7 +252,7 @@ static bool send_frame(void *context, const struct wire_frame *frame)
 
 static void end_stream(struct connection *connection, enum status code, const char *text)
 {
-    log_line(LOG_DEBUG, "%s: %s", rpc_peer(connection->call), text);
+    log_line_about(LOG_DEBUG, &connection->about, "%s: %s", rpc_peer(connection->call), text);
     rpc_finish(connection->call, code, text);
     connection->serve->depth_sum -= connection->counted.depth;
     connection->counted.depth = 0;
@@ -277,6 +280,8 @@ static void take_frame(struct serve *serve, struct connection *connection,
 {
     struct error err;
     count_received(&connection->counted, frame, clock_us(&serve->engine->clock));
+    if (frame->kind == WIRE_OPEN)
+        log_about_session(&connection->about, connection->counted.session);
     enum status rc = target_session_receive(connection->session, frame, &err);
     if (rc == STATUS_OK)
         return;
@@ -325,12 +330,24 @@ static void end_if_over(struct connection *c, uint64_t now, uint64_t *next)
         *next = MIN(*next, open_by_us);
 }
 
+/* One line for each session that was served: what it was, not what was said. */
+static void say_ended(const struct connection *c)
+{
+    uint64_t age_us = clock_us(&c->serve->engine->clock) - c->opened_us;
+    if (c->counted.opened)
+        log_line_about(LOG_INFO, &c->about, "%s, ended (%s) after %.1f s: epoch %" PRIu32 ", %"
+                       PRIu64 " windows, %" PRIu64 " rows", rpc_peer(c->call),
+                       status_text(c->ended), (double)age_us / 1e6, c->counted.epoch,
+                       c->counted.windows, c->counted.rows);
+}
+
 /* Frees what is gone: the stream's last callback is over and none of its events waits. */
 static void release(struct connection *connection)
 {
     struct serve *serve = connection->serve;
     if (connection->session)
         end_stream(connection, STATUS_CANCELLED, "the client is gone");
+    say_ended(connection);
     list_remove(&connection->watched);
     pthread_mutex_lock(&serve->lock);
     list_remove(&connection->link);
@@ -406,18 +423,15 @@ static void follow_policy(struct serve *serve)
 
 static void dump_session(const struct serve *serve, const struct connection *c)
 {
-    char id[2 * sizeof(c->counted.session) + 1] = "";
     uint64_t age_us = clock_us(&serve->engine->clock) - c->opened_us;
     const char *state = !c->session                          ? "closing"
                         : !target_session_ready(c->session) ? "no Open yet"
                         : target_session_busy(c->session)   ? "working"
                                                             : "idle";
-    for (size_t i = 0; i < sizeof(c->counted.session); i++)
-        snprintf(id + 2 * i, 3, "%02x", c->counted.session[i]);
-    log_line(LOG_INFO, "session %s: %s, %s, %.1f s, epoch %" PRIu32 ", %" PRIu64 " windows, %"
-             PRIu64 " rows, %zu bytes waiting", id, rpc_peer(c->call), state, (double)age_us / 1e6,
-             c->counted.epoch, c->counted.windows, c->counted.rows,
-             atomic_load(&c->waiting_bytes));
+    log_line_about(LOG_INFO, &c->about, "%s, %s, %.1f s, epoch %" PRIu32 ", %" PRIu64
+                   " windows, %" PRIu64 " rows, %zu bytes waiting", rpc_peer(c->call), state,
+                   (double)age_us / 1e6, c->counted.epoch, c->counted.windows, c->counted.rows,
+                   atomic_load(&c->waiting_bytes));
 }
 
 static void dump_sessions(const struct serve *serve)

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "base/trace.h"
+
 enum status cluster_call(struct rpc_client *client, uint32_t deadline_ms,
                          const struct wire_coordinator_message *request,
                          struct wire_coordinator_message *answer, struct error *err)
@@ -14,18 +16,22 @@ enum status cluster_call_as(const struct cluster_caller *caller,
                             const struct wire_coordinator_message *request,
                             struct wire_coordinator_message *answer, struct error *err)
 {
-    const struct rpc_metadata key = {CLUSTER_API_KEY, caller->api_key};
+    struct rpc_metadata metadata[2];
+    size_t n_metadata = 0;
     struct wire_bytes packed;
     struct rpc_bytes response = {0};
     SA_ASSERT(request->kind % 2 == 0);
+    if (caller->api_key)
+        metadata[n_metadata++] = (struct rpc_metadata){CLUSTER_API_KEY, caller->api_key};
+    if (caller->traceparent)
+        metadata[n_metadata++] = (struct rpc_metadata){TRACE_HEADER, caller->traceparent};
     enum status rc = wire_coordinator_pack(request, &packed, err);
     if (rc != STATUS_OK)
         return rc;
     struct rpc_unary_options unary = {.method = wire_coordinator_method(request->kind),
                                       .data = packed.data, .size = packed.size,
                                       .deadline_ms = caller->deadline_ms,
-                                      .metadata = &key,
-                                      .n_metadata = caller->api_key ? 1 : 0};
+                                      .metadata = metadata, .n_metadata = n_metadata};
     rc = rpc_unary(caller->client, &unary, &response, err);
     wire_bytes_release(&packed);
     if (rc == STATUS_OK)

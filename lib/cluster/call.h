@@ -13,11 +13,12 @@ MUST_CHECK enum status cluster_call(struct rpc_client *client, uint32_t deadline
                                     const struct wire_coordinator_message *request,
                                     struct wire_coordinator_message *answer, struct error *err);
 
-/* The same in the name of an API key (call metadata "specasr-api-key"; NULL: none). */
+/* The same in the name of an API key (call metadata "specasr-api-key"; NULL: none), for a trace of
+ * the caller (base/trace.h; NULL: none). */
 struct cluster_caller {
     struct rpc_client *client;
     uint32_t deadline_ms;
-    const char *api_key;
+    const char *api_key, *traceparent;
 };
 #define CLUSTER_API_KEY "specasr-api-key"
 MUST_CHECK enum status cluster_call_as(const struct cluster_caller *caller,

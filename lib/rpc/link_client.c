@@ -76,8 +76,8 @@ static grpc_call *create_call(struct link_client *client, grpc_slice method, gpr
         grpc_channel_destroy(client->channel);
         client->channel = create_channel(client);
     }
-    grpc_call *core = grpc_channel_create_call(client->channel, NULL, 0, client->loop->queue, method,
-                                               NULL, deadline, NULL);
+    grpc_call *core = grpc_channel_create_call(client->channel, NULL, 0, client->loop->queue,
+                                               method, NULL, deadline, NULL);
     pthread_mutex_unlock(&client->lock);
     return core;
 }

@@ -135,6 +135,40 @@ kill "$target_pid"; wait "$target_pid"; expect "the target ends" $? 0
 wait "$watch_pid"; expect "who watched was told before" "$(head -n 2 watched | tr '\n' ' ')" "SERVING NOT_SERVING "
 kill "$coordinator_pid"; wait "$coordinator_pid"; expect "the coordinator ends" $? 0
 
+# ---- structured logs: sessions and traces, never what was said ----
+
+trace=0af7651916cd43dd8448eb211c80319c
+logs=(--log-format json --log-level debug)
+"$bin/coordinator" --no-config "${logs[@]}" --heartbeat 200ms --listen 127.0.0.1:0 2>json_coordinator.log & coordinator_pid=$!
+wait_for 20 listens_or_ended json_coordinator.log "$coordinator_pid"
+coordinator=$(address_in json_coordinator.log)
+start_target json_target "${logs[@]}" --model base --coordinator "$coordinator" || exit 2
+client --coordinator "$coordinator" --model tiny.en "${logs[@]}" --traceparent "00-$trace-b7ad6b7169203331-01" "$good_file"
+cp err json_client.log; cp out said
+expect "with structured logs" "$(cat said)" "$good_text"
+TRACEPARENT=nonsense client --target "$address" --no-draft "$good_file"
+verdict "a bad \$TRACEPARENT is left out" "$([ "$rc" = 0 ] && grep -q 'no traceparent' err || echo "exit code $rc: $(cat err)")"
+kill "$target_pid" "$coordinator_pid"; wait "$target_pid" "$coordinator_pid"
+verdict "each line is an object, sessions agree, nothing was said" "$(/usr/bin/python3 - "$trace" "$good_text" 2>&1 <<'PYTHON'
+import json, sys
+trace, said = sys.argv[1:]
+logs = {n: [json.loads(line) for line in open(f"json_{n}.log")] for n in ("coordinator", "target", "client")}
+for name, lines in logs.items():
+    assert len(lines) > (0 if name == "client" else 3), (name, lines)
+    for line in lines:
+        assert {"time", "level", "program", "message"} <= set(line), line
+    text = " ".join(line["message"].lower() for line in lines)
+    assert not any(word in text for word in ("spades", "hearts", said.lower())), name
+def of(name, what):
+    return [line for line in logs[name] if what in line["message"] and line.get("trace") == trace]
+placed, ended = of("coordinator", "placed at"), of("target", "ended (")
+assert len(placed) == 1 and len(ended) == 1, (placed, ended)
+assert placed[0]["session"] == ended[0]["session"] and len(ended[0]["session"]) == 32
+assert {line.get("session") for line in logs["client"]} <= {None, ended[0]["session"]}
+PYTHON
+)"
+verdict "no words in any log" "$(grep -liE 'spades|of hearts' ./*.log err)"
+
 # ---- nobody unnamed beyond this machine ----
 
 "$bin/target_node" --no-config --model tiny.en --listen 0.0.0.0:0 >out 2>err; rc=$?
