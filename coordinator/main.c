@@ -3,6 +3,7 @@
  * Threads:
  *   main          options, start and stop; once a heartbeat period: who is gone, the shadow price
  *   rpc           gRPC's completion queue: answers every call at once, from memory, under one lock
+ *   store         with --etcd: who leads, which others there are; waits for etcd, nobody for it
  *   bus           with --bus: hears loads, publishes the policy (and ZeroMQ's own two)
  *
  * Nothing that runs depends on it: sessions go from client to target, and targets go on by their
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #include "ask.h"
+#include "auth/api_keys.h"
 #include "base/log.h"
 #include "base/signals.h"
 #include "base/standard_streams.h"
@@ -30,7 +32,10 @@
 #include "serve.h"
 
 struct values {
-    struct option_address listen, coordinator, bus;
+    struct option_address listen, coordinator, bus, advertise;
+    struct option_addresses etcd;
+    const char *etcd_ca, *etcd_certificate, *etcd_key, *etcd_user, *etcd_password_file;
+    const char *etcd_prefix;
     double heartbeat, latency_goal;
     int modes;
     const char *canary;
@@ -75,6 +80,27 @@ static const struct option table[] = {
              "sessions. Others go to the other versions."},
     {.name = "canary-share", .type = OPTION_FLOAT, .offset = AT(canary_share), .min = 0, .max = 1,
      .initial = "0.05", .group = "Serve", .help = "That share."},
+    {.name = "etcd", .type = OPTION_ADDRESSES, .offset = AT(etcd), .min = 1, .max = 65535,
+     .value_name = "HOST:PORT,...", .group = "Several",
+     .help = "etcd (v3) servers, for several coordinators: one of them leads and publishes the "
+             "policy, each places clients. Without it there is one coordinator, in memory."},
+    {.name = "advertise", .type = OPTION_ADDRESS, .offset = AT(advertise), .min = 1, .max = 65535,
+     .value_name = "HOST:PORT", .group = "Several",
+     .help = "Where targets and the other coordinators reach this one. Default: --listen."},
+    {.name = "etcd-prefix", .type = OPTION_STRING, .offset = AT(etcd_prefix),
+     .initial = "specasr/", .group = "Several",
+     .help = "What the keys of this cluster begin with."},
+    {.name = "etcd-ca", .type = OPTION_PATH, .offset = AT(etcd_ca), .group = "Several",
+     .help = "PEM file with the authority that signed etcd's certificates (turns TLS on)."},
+    {.name = "etcd-certificate", .type = OPTION_PATH, .offset = AT(etcd_certificate),
+     .group = "Several", .help = "PEM file with the certificate that is shown to etcd."},
+    {.name = "etcd-key", .type = OPTION_PATH, .offset = AT(etcd_key), .group = "Several",
+     .help = "PEM file with its private key."},
+    {.name = "etcd-user", .type = OPTION_STRING, .offset = AT(etcd_user), .group = "Several",
+     .help = "User of etcd, with --etcd-password-file."},
+    {.name = "etcd-password-file", .type = OPTION_PATH, .offset = AT(etcd_password_file),
+     .group = "Several",
+     .help = "File with the password of --etcd-user; nobody else may read it."},
     {.name = "ticket-key", .type = OPTION_PATH, .offset = AT(ticket_key), .group = "Clients",
      .help = "File with the secret key (`coordinator make-keys`): who is placed gets a ticket for "
              "its targets, valid for an hour. SIGHUP reads it again."},
@@ -135,6 +161,8 @@ static const struct option_program program = {
                 "coordinator status --coordinator 127.0.0.1:7700\n"
                 "coordinator drain 127.0.0.1:7601\n"
                 "coordinator make-keys keys\n"
+                "coordinator --listen 10.0.0.1:7700 --etcd 10.0.0.1:2379,10.0.0.2:2379 \\\n"
+                "    --api-keys api.keys --ticket-key keys/ticket-signer.keys  # one of several\n"
                 "coordinator --listen 0.0.0.0:7700 --ticket-key keys/ticket-signer.keys \\\n"
                 "    --api-keys api.keys --tls-certificate server.pem --tls-key server.key",
     .options = table,
@@ -220,6 +248,30 @@ static int tick_until_told(struct coordinator *coordinator, struct issuer *issue
     }
 }
 
+static enum status describe_store(const struct values *values, struct store_options *out,
+                                  struct error *err)
+{
+    char password[API_KEY_TEXT_MAX] = "";
+    out->etcd.n_endpoints = MIN(values->etcd.n, (uint32_t)ETCD_ENDPOINTS_MAX);
+    for (uint32_t i = 0; i < out->etcd.n_endpoints; i++)
+        option_address_format(&values->etcd.item[i], out->etcd.endpoints[i],
+                              sizeof(out->etcd.endpoints[i]));
+    if (values->advertise.host[0])
+        option_address_format(&values->advertise, out->self, sizeof(out->self));
+    snprintf(out->prefix, sizeof(out->prefix), "%s", values->etcd_prefix);
+    if (values->etcd_ca)
+        out->etcd.tls = (struct rpc_tls){.ca = values->etcd_ca,
+                                         .certificate = values->etcd_certificate,
+                                         .key = values->etcd_key};
+    if (!values->etcd_user)
+        return STATUS_OK;
+    enum status rc = api_key_read(values->etcd_password_file, password, err);
+    snprintf(out->etcd.user, sizeof(out->etcd.user), "%s", values->etcd_user);
+    snprintf(out->etcd.password, sizeof(out->etcd.password), "%s", password);
+    explicit_bzero(password, sizeof(password));
+    return rc == STATUS_OK ? rc : error_prefix(err, "--etcd-password-file");
+}
+
 static enum status serve(const struct values *values, uint64_t canary, const sigset_t *signals,
                          struct error *err)
 {
@@ -244,6 +296,8 @@ static enum status serve(const struct values *values, uint64_t canary, const sig
         options.registry.seed = (uint64_t)getpid();
     option_address_format(&values->listen, listen, sizeof(listen));
     enum status rc = count_start(&options.metrics, err);
+    if (rc == STATUS_OK)
+        rc = describe_store(values, &options.store, err);
     if (rc == STATUS_OK)
         rc = issuer_new(&keys, &options.issuer, err);
     if (rc == STATUS_OK)
@@ -312,11 +366,33 @@ static int exit_code_of(enum status rc)
     return unreachable ? EXIT_CODE_UNREACHABLE : EXIT_CODE_FAILED;
 }
 
+/* Of those for several coordinators; NULL: nothing. */
+static const char *problem_in_store(const struct values *values)
+{
+    size_t n = strlen(values->etcd_prefix);
+    bool anywhere = strcmp(values->listen.host, "0.0.0.0") == 0 ||
+                    strcmp(values->listen.host, "::") == 0;
+    if (!values->etcd_user != !values->etcd_password_file)
+        return "--etcd-user and --etcd-password-file go together";
+    if (!values->etcd_certificate != !values->etcd_key ||
+        (values->etcd_certificate && !values->etcd_ca))
+        return "--etcd-certificate and --etcd-key go together, with --etcd-ca";
+    if (values->etcd_user && strlen(values->etcd_user) >= ETCD_USER_MAX)
+        return "--etcd-user is too long";
+    if (n == 0 || n >= sizeof(((struct store_options *)NULL)->prefix))
+        return "--etcd-prefix takes 1 to 99 characters";
+    if (values->etcd.n && anywhere && !values->advertise.host[0])
+        return "--listen is no address that others could call: give --advertise too";
+    return NULL;
+}
+
 /* NULL: nothing is wrong with the options together. */
 static const char *problem_in(const struct values *values, bool serves)
 {
     if (!values->tls_certificate != !values->tls_key)
         return "--tls-certificate and --tls-key go together";
+    if (serves && problem_in_store(values))
+        return problem_in_store(values);
     if (serves && values->bus.host[0] && !option_host_is_loopback(values->bus.host) &&
         !values->tls_certificate)
         return "--bus is not loopback: its keys are told to targets when they register, which "

@@ -33,7 +33,8 @@ struct coordinator {
     struct method methods[N_METHODS];
     pthread_mutex_t lock;                   /* of all below */
     struct registry *registry;
-    uint64_t term;
+    struct store *store;                    /* NULL: not yet */
+    char leader[ELECTION_NAME_MAX];         /* as it was told last */
     float price;
     uint64_t begun_us, ticked_us;
 };
@@ -46,10 +47,28 @@ static void count(const struct coordinator *coordinator, enum coordinator_metric
 
 /* ---- the calls; under the lock ---- */
 
+static struct store_state state_of(const struct coordinator *coordinator)
+{
+    struct store_state state = {0};
+    if (coordinator->store)
+        store_state(coordinator->store, &state);
+    return state;
+}
+
+static void saw_term(const struct coordinator *coordinator, uint64_t term)
+{
+    if (coordinator->store)
+        store_seen(coordinator->store, term);
+}
+
+/* Only the leader has one to give; it lives until three periods later. */
 static struct wire_policy policy_of(const struct coordinator *coordinator)
 {
+    const struct store_state state = state_of(coordinator);
+    if (!state.leads)
+        return (struct wire_policy){.shadow_price = 1.0f, .modes = WIRE_MODES_ALL};
     return (struct wire_policy){
-        .term = coordinator->term,
+        .term = state.term,
         .ttl_ms = coordinator->options.registry.heartbeat_ms * REGISTRY_MISSED_MAX,
         .shadow_price = coordinator->price,
         .latency_goal_ms = coordinator->options.latency_goal_ms,
@@ -57,13 +76,25 @@ static struct wire_policy policy_of(const struct coordinator *coordinator)
     };
 }
 
+/* Those of the store, where there are several. */
+static void add_coordinators(const struct coordinator *coordinator,
+                             char (*out)[WIRE_ADDRESS_MAX], uint32_t *n)
+{
+    _Static_assert((int)ELECTION_NAME_MAX == (int)WIRE_ADDRESS_MAX, "a name is an address");
+    const struct store_state state = state_of(coordinator);
+    for (uint32_t i = 0; i < state.n_members && *n < WIRE_COORDINATORS_MAX; i++)
+        if (state.n_members > 1 && wire_address_ok(state.members[i]))
+            memcpy(out[(*n)++], state.members[i], WIRE_ADDRESS_MAX);
+}
+
 static void take_register(struct coordinator *coordinator, uint64_t now,
                           const struct wire_register *ask, struct wire_registered *answer)
 {
-    policy_raise_term(&coordinator->term, ask->term);
+    saw_term(coordinator, ask->term);
     answer->verdict = registry_register(coordinator->registry, now, &ask->info, &ask->load);
     answer->heartbeat_ms = coordinator->options.registry.heartbeat_ms;
     answer->policy = policy_of(coordinator);
+    add_coordinators(coordinator, answer->coordinators, &answer->n_coordinators);
     if (answer->verdict == WIRE_KNOWN && coordinator->exchange && ask->info.bus_key[0] &&
         exchange_allow(coordinator->exchange, ask->info.bus_key, ask->info.address))
         answer->bus = exchange_address(coordinator->exchange);
@@ -82,7 +113,7 @@ static void take_register(struct coordinator *coordinator, uint64_t now,
 static void take_heartbeat(struct coordinator *coordinator, uint64_t now,
                            const struct wire_heartbeat *ask, struct wire_heard *answer)
 {
-    policy_raise_term(&coordinator->term, ask->term);
+    saw_term(coordinator, ask->term);
     answer->verdict = registry_heartbeat(coordinator->registry, now, ask, &answer->drain);
     answer->policy = policy_of(coordinator);
     count(coordinator,
@@ -116,6 +147,12 @@ static enum status take_list(struct coordinator *coordinator, uint64_t now,
 {
     answer->uptime_ms = (now - coordinator->begun_us) / 1000u;
     answer->policy = policy_of(coordinator);
+    const struct store_state state = state_of(coordinator);
+    answer->leads = state.leads;
+    answer->store_up = state.connected;
+    if (wire_address_ok(state.leader))
+        memcpy(answer->leader, state.leader, sizeof(answer->leader));
+    add_coordinators(coordinator, answer->coordinators, &answer->n_coordinators);
     return registry_list(coordinator->registry, now, answer, err);
 }
 
@@ -181,7 +218,7 @@ static void hear_load(void *context, const struct bus_message *message)
     if (!exchange_name(name, heard.u.heartbeat.address) || strcmp(name, message->sender) != 0)
         return;
     pthread_mutex_lock(&coordinator->lock);
-    policy_raise_term(&coordinator->term, heard.u.heartbeat.term);
+    saw_term(coordinator, heard.u.heartbeat.term);
     (void)registry_load(coordinator->registry, clock_us(&coordinator->clock), &heard.u.heartbeat);
     pthread_mutex_unlock(&coordinator->lock);
 }
@@ -307,6 +344,22 @@ static enum status start_server(struct coordinator *coordinator, struct error *e
     return rpc_server_new(&server, &coordinator->server, err);
 }
 
+/* Behind the server: it is told to others as something that answers. */
+static enum status start_store(struct coordinator *coordinator, struct error *err)
+{
+    struct store_options options = coordinator->options.store;
+    struct store *store;
+    const char *listen = coordinator->options.listen, *colon = strrchr(listen, ':');
+    if (!options.self[0] && colon)
+        snprintf(options.self, sizeof(options.self), "%.*s:%u", (int)(colon - listen), listen,
+                 rpc_server_port(coordinator->server));
+    enum status rc = store_start(&options, &store, err);
+    pthread_mutex_lock(&coordinator->lock);
+    coordinator->store = store;
+    pthread_mutex_unlock(&coordinator->lock);
+    return rc;
+}
+
 enum status coordinator_start(const struct coordinator_options *options, struct coordinator **out,
                               struct error *err)
 {
@@ -317,7 +370,6 @@ enum status coordinator_start(const struct coordinator_options *options, struct 
     coordinator->options = *options;
     coordinator->clock = clock_monotonic();
     coordinator->begun_us = coordinator->ticked_us = clock_us(&coordinator->clock);
-    coordinator->term = 1;
     coordinator->price = 1.0f;
     pthread_mutex_init(&coordinator->lock, NULL);
     struct registry_options registry = options->registry;
@@ -330,6 +382,8 @@ enum status coordinator_start(const struct coordinator_options *options, struct 
         rc = health_new("specasr.v1.Coordinator", &coordinator->health, err);
     if (rc == STATUS_OK)
         rc = start_server(coordinator, err);
+    if (rc == STATUS_OK)
+        rc = start_store(coordinator, err);
     if (rc != STATUS_OK) {
         coordinator_stop(&coordinator);
         return rc;
@@ -353,6 +407,20 @@ int64_t coordinator_certificate_expiry(const struct coordinator *coordinator)
     return rpc_server_certificate_expiry(coordinator->server);
 }
 
+/* Says when another leads than before. Under the lock. */
+static void tell_leader(struct coordinator *coordinator)
+{
+    const struct store_state state = state_of(coordinator);
+    if (strcmp(state.leader, coordinator->leader) == 0)
+        return;
+    memcpy(coordinator->leader, state.leader, sizeof(coordinator->leader));
+    if (coordinator->options.store.etcd.n_endpoints == 0)
+        return;
+    log_line(state.leader[0] ? LOG_INFO : LOG_WARN, "%s%s leads, term %" PRIu64,
+             state.leader[0] ? "the coordinator " : "no coordinator",
+             state.leader, state.term);
+}
+
 void coordinator_tick(struct coordinator *coordinator)
 {
     const char *gone = NULL;
@@ -368,6 +436,7 @@ void coordinator_tick(struct coordinator *coordinator)
         (float)coordinator->options.latency_goal_ms * 1000.0f,
         (float)(now - coordinator->ticked_us) / 1e6f);
     coordinator->ticked_us = now;
+    tell_leader(coordinator);
     pthread_mutex_unlock(&coordinator->lock);
 }
 
@@ -386,8 +455,11 @@ static void set_gauges(const struct coordinator *coordinator, const struct wire_
     metrics_set(metrics, COORDINATOR_METRIC_TARGETS_WARMING, n_of[WIRE_WARMING]);
     metrics_set(metrics, COORDINATOR_METRIC_TARGETS_DRAINING, n_of[WIRE_DRAINING]);
     metrics_set(metrics, COORDINATOR_METRIC_PLACES, places);
-    metrics_set(metrics, COORDINATOR_METRIC_LEADER, 1);     /* there is no other without a store */
-    metrics_set(metrics, COORDINATOR_METRIC_TERM, (int64_t)coordinator->term);
+    const struct store_state state = state_of(coordinator);
+    metrics_set(metrics, COORDINATOR_METRIC_LEADER, state.leads);
+    metrics_set(metrics, COORDINATOR_METRIC_TERM, (int64_t)state.term);
+    metrics_set(metrics, COORDINATOR_METRIC_STORE_UP, state.connected);
+    metrics_set(metrics, COORDINATOR_METRIC_MEMBERS, state.n_members);
     metrics_set(metrics, COORDINATOR_METRIC_SHADOW_PRICE, (int64_t)(coordinator->price * 1e6f));
 }
 
@@ -416,6 +488,7 @@ void coordinator_stop(struct coordinator **coordinator_ptr)
     rpc_server_free(&coordinator->server);
     health_free(&coordinator->health);
     exchange_stop(&coordinator->exchange);
+    store_stop(&coordinator->store);
     registry_free(&coordinator->registry);
     pthread_mutex_destroy(&coordinator->lock);
     free(coordinator);

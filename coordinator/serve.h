@@ -9,6 +9,7 @@
 #include "issue.h"
 #include "metrics/tables.h"
 #include "rpc/rpc.h"
+#include "store/store.h"
 
 struct coordinator;
 
@@ -20,6 +21,9 @@ struct coordinator_options {
     uint32_t modes;                         /* enum wire_mode */
     const char *bus_host;                   /* where its bus listens; NULL: no bus */
     uint16_t bus_port;                      /* and the next one; 0: free ones */
+    /* What it shares with other coordinators; as it is: nothing, in memory. `self` "" is --listen
+     * with the port that it got. */
+    struct store_options store;
     struct rpc_network *network;            /* NULL: gRPC */
     struct issuer *issuer;                  /* keys and tickets, borrowed; NULL: none */
     struct metrics *metrics;                /* metrics_coordinator, borrowed; NULL: none */

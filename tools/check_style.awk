@@ -86,11 +86,11 @@ function check_words(code,    i) {
 BEGIN {
     n_banned = split("strcpy strcat sprintf vsprintf gets atoi atol atoll atof rand srand strtok alloca", banned, " ")
     n_enders = split("exit _exit quick_exit abort", enders, " ")
-    home["grpc/"] = " rpc "; home["protobuf-c"] = " wire "; home["pb-c.h"] = " wire "
+    home["grpc/"] = " rpc "; home["protobuf-c"] = " store wire "; home["pb-c.h"] = " store wire "
     home["sndfile.h"] = " audio "; home["samplerate.h"] = " audio "; home["mpg123.h"] = " audio "; home["cblas.h"] = " backend kernels "
     home["openblas"] = " backend kernels "; home["cJSON.h"] = " output model "; home["cmocka.h"] = " "
     home["utf8proc.h"] = " output text "; home["zmq.h"] = " bus "
-    prefix_home["grpc_"] = " rpc "; prefix_home["gpr_"] = " rpc "; prefix_home["protobuf_c_"] = " wire "
+    prefix_home["grpc_"] = " rpc "; prefix_home["gpr_"] = " rpc "; prefix_home["protobuf_c_"] = " store wire "
     prefix_home["cblas_"] = " backend kernels "; prefix_home["cJSON_"] = " output model "
     prefix_home["zmq_"] = " bus "; prefix_home["sf_open"] = " audio "; prefix_home["src_process"] = " audio "
     for (i = 2; i < ARGC; i++) exists[ARGV[i]] = 1

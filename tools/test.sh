@@ -14,10 +14,10 @@ bin=build/release/bin
 jobs=$(nproc)
 stages=${*:-deps build style deploy models units sanitizers neon golden e2e}
 # Areas whose tests are quick under sanitizers; those that run whole models are not.
-fast='base config output audio model text rules spec kv wire kernels coordinator target_node metrics http auth bus'
+fast='base config output audio model text rules spec kv wire kernels coordinator target_node metrics http auth bus store'
 threaded='base rpc engine coordinator metrics http auth bus'
 # Programs that start built tools, run whole models or simulate for minutes: in the units stage only.
-whole='tests/(model/test_tools|engine/test_whisper|coordinator/test_depth)'
+whole='tests/(store/test_(etcd|store)|model/test_tools|engine/test_whisper|coordinator/test_depth)'
 passed=0; failed=0; table=
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -26,12 +26,6 @@ struct wire_policy policy_now(const struct policy_keeper *keeper, uint64_t now_u
     return now_us < keeper->until_us ? keeper->policy : policy_own();
 }
 
-void policy_raise_term(uint64_t *term, uint64_t seen)
-{
-    if (seen > *term)
-        *term = seen + 1;
-}
-
 float policy_price_next(float price, float lag_us, float goal_us, float dt_s)
 {
     if (goal_us <= 0.0f)

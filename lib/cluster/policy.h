@@ -6,8 +6,7 @@
  * say. When the time is over without a new one (three periods), the target goes on by its own
  * price: factor 1 on what its rows cost, no goal, every mode.
  *
- * Without a store (one coordinator) the term comes from the targets: they name the highest that
- * they have seen, and a coordinator that begins anew goes one above it.
+ * Terms come from the store of the coordinators (lib/store): above all that targets have seen.
  */
 #ifndef CLUSTER_POLICY_H
 #define CLUSTER_POLICY_H
@@ -35,9 +34,6 @@ bool policy_take(struct policy_keeper *keeper, uint64_t now_us, const struct wir
 struct wire_policy policy_now(const struct policy_keeper *keeper, uint64_t now_us);
 
 /* ---- coordinator ---- */
-
-/* Goes above a term that a target has seen. */
-void policy_raise_term(uint64_t *term, uint64_t seen);
 
 /* The shadow price after dt_s seconds: the multiplier of the latency goal, by gradient steps in its
  * logarithm. It rises while windows take longer than the goal and falls to 1 else:

@@ -186,6 +186,12 @@ const struct metric_def metrics_coordinator[COORDINATOR_METRICS_N] = {
         .kind = METRIC_GAUGE},
     [COORDINATOR_METRIC_TERM] = {
         .name = "specasr_coordinator_term", .help = "Term of the policy.", .kind = METRIC_GAUGE},
+    [COORDINATOR_METRIC_STORE_UP] = {
+        .name = "specasr_coordinator_store_up",
+        .help = "1 when it reaches the store, or needs none.", .kind = METRIC_GAUGE},
+    [COORDINATOR_METRIC_MEMBERS] = {
+        .name = "specasr_coordinator_members", .help = "Coordinators that the store lists.",
+        .kind = METRIC_GAUGE},
     [COORDINATOR_METRIC_SHADOW_PRICE] = {
         .name = "specasr_coordinator_shadow_price",
         .help = "Factor on the row prices of the targets.", .kind = METRIC_GAUGE, .decimals = 6},

@@ -107,9 +107,23 @@ static const char *problem_in_placed(const struct wire_placed *placed)
     return NULL;
 }
 
+static const char *problem_in_coordinators(uint32_t n, const char (*coordinators)[WIRE_ADDRESS_MAX])
+{
+    if (n > WIRE_COORDINATORS_MAX)
+        return "too many coordinators";
+    for (uint32_t i = 0; i < n; i++)
+        if (!wire_address_ok(coordinators[i]))
+            return "a coordinator's address is not HOST:PORT";
+    return NULL;
+}
+
 static const char *problem_in_listed(const struct wire_listed *listed)
 {
     const char *problem = problem_in_policy(&listed->policy);
+    if (!problem)
+        problem = problem_in_coordinators(listed->n_coordinators, listed->coordinators);
+    if (listed->leader[0] && !wire_address_ok(listed->leader))
+        return "the leader's address is not HOST:PORT";
     if (listed->n_targets > WIRE_CLUSTER_TARGETS_MAX)
         return "too many targets";
     for (uint32_t i = 0; i < listed->n_targets && !problem; i++) {
@@ -129,12 +143,9 @@ static const char *problem_in_registered(const struct wire_registered *registere
         (bus->load_port > 0) != (bus->key[0] != '\0') ||
         (bus->policy_port > 0) != (bus->key[0] != '\0'))
         return "half a bus";
-    if (registered->n_coordinators > WIRE_COORDINATORS_MAX)
-        return "too many coordinators";
-    for (uint32_t i = 0; i < registered->n_coordinators; i++)
-        if (!wire_address_ok(registered->coordinators[i]))
-            return "a coordinator's address is not HOST:PORT";
-    return problem_in_verdict(registered->verdict, &registered->policy);
+    const char *problem =
+        problem_in_coordinators(registered->n_coordinators, registered->coordinators);
+    return problem ? problem : problem_in_verdict(registered->verdict, &registered->policy);
 }
 
 static const char *problem_in_heartbeat(const struct wire_heartbeat *heartbeat)

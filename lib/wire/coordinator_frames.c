@@ -158,16 +158,22 @@ static enum status pack_registered(const struct wire_coordinator_message *messag
     return wire_emit(&m.base, out, err);
 }
 
-static enum status read_coordinators(const Specasr__V1__RegisterAnswer *m,
-                                     struct wire_registered *r, struct error *err)
+struct coordinator_names {
+    size_t n;
+    char **names;
+};
+
+static enum status read_coordinators(struct coordinator_names from,
+                                     char (*out)[WIRE_ADDRESS_MAX], uint32_t *n,
+                                     struct error *err)
 {
     enum status rc = STATUS_OK;
-    if (m->n_coordinators > WIRE_COORDINATORS_MAX)
-        return too_many("coordinators", m->n_coordinators, WIRE_COORDINATORS_MAX, err);
-    r->n_coordinators = (uint32_t)m->n_coordinators;
-    for (uint32_t i = 0; i < r->n_coordinators && rc == STATUS_OK; i++)
-        rc = wire_copy_text(r->coordinators[i], WIRE_ADDRESS_MAX, m->coordinators[i],
-                            "a coordinator's address", err);
+    if (from.n > WIRE_COORDINATORS_MAX)
+        return too_many("coordinators", from.n, WIRE_COORDINATORS_MAX, err);
+    *n = (uint32_t)from.n;
+    for (uint32_t i = 0; i < *n && rc == STATUS_OK; i++)
+        rc = wire_copy_text(out[i], WIRE_ADDRESS_MAX, from.names[i], "a coordinator's address",
+                            err);
     return rc;
 }
 
@@ -179,7 +185,8 @@ static enum status unpack_registered(const void *from, struct wire_coordinator_m
     r->verdict = read_verdict(m->verdict);
     r->heartbeat_ms = m->heartbeat_ms;
     read_policy(m->policy, &r->policy);
-    enum status rc = read_coordinators(m, r, err);
+    const struct coordinator_names names = {m->n_coordinators, m->coordinators};
+    enum status rc = read_coordinators(names, r->coordinators, &r->n_coordinators, err);
     if (rc != STATUS_OK || !m->bus)
         return rc;
     r->bus.load_port = m->bus->load_port;
@@ -405,6 +412,7 @@ static enum status pack_listed(const struct wire_coordinator_message *message,
     Specasr__V1__Policy policy;
     struct row_parts *parts = calloc(l->n_targets + 1, sizeof(*parts));
     Specasr__V1__TargetRow **rows = calloc(l->n_targets + 1, sizeof(Specasr__V1__TargetRow *));
+    char *coordinators[WIRE_COORDINATORS_MAX];
     enum status rc = STATUS_OK;
     if (!parts || !rows)
         rc = error_set(err, STATUS_NO_MEMORY, "no memory for a list of targets");
@@ -420,6 +428,13 @@ static enum status pack_listed(const struct wire_coordinator_message *message,
     m.targets = rows;
     m.placed = l->placed;
     m.refused = l->refused;
+    m.leads = l->leads;
+    m.store_up = l->store_up;
+    m.leader = (char *)l->leader;
+    for (uint32_t i = 0; i < l->n_coordinators; i++)
+        coordinators[i] = (char *)l->coordinators[i];
+    m.n_coordinators = l->n_coordinators;
+    m.coordinators = coordinators;
     if (rc == STATUS_OK)
         rc = wire_emit(&m.base, out, err);
     free(parts);
@@ -453,8 +468,13 @@ static enum status unpack_listed(const void *from, struct wire_coordinator_messa
     l->placed = m->placed;
     l->refused = m->refused;
     l->n_targets = (uint32_t)m->n_targets;
+    l->leads = m->leads;
+    l->store_up = m->store_up;
     read_policy(m->policy, &l->policy);
-    enum status rc = STATUS_OK;
+    const struct coordinator_names names = {m->n_coordinators, m->coordinators};
+    enum status rc = read_coordinators(names, l->coordinators, &l->n_coordinators, err);
+    if (rc == STATUS_OK)
+        rc = wire_copy_text(l->leader, sizeof(l->leader), m->leader, "the leader", err);
     for (uint32_t i = 0; i < l->n_targets && rc == STATUS_OK; i++)
         rc = read_row(m->targets[i], &l->targets[i], err);
     return rc;

@@ -156,6 +156,10 @@ struct wire_listed {
     uint32_t heartbeat_ms;
     struct wire_policy policy;
     uint64_t placed, refused;
+    bool leads, store_up;
+    char leader[WIRE_ADDRESS_MAX];      /* "": none */
+    uint32_t n_coordinators;
+    char coordinators[WIRE_COORDINATORS_MAX][WIRE_ADDRESS_MAX];
     uint32_t n_targets;
     struct wire_target_row *targets;    /* [n_targets]; owned by the message */
 };

@@ -98,6 +98,13 @@ static void random_listed(uint64_t *seed, struct wire_listed *listed)
     listed->heartbeat_ms = below(seed, 1000);
     random_policy(seed, &listed->policy);
     listed->placed = support_random(seed);
+    listed->leads = below(seed, 2);
+    listed->store_up = below(seed, 2);
+    if (below(seed, 2))
+        random_address(seed, listed->leader);
+    listed->n_coordinators = below(seed, WIRE_COORDINATORS_MAX + 1);
+    for (uint32_t i = 0; i < listed->n_coordinators; i++)
+        random_address(seed, listed->coordinators[i]);
     listed->n_targets = below(seed, below(seed, 4) ? 5 : WIRE_CLUSTER_TARGETS_MAX + 1);
     listed->targets = calloc(listed->n_targets + 1, sizeof(*listed->targets));
     for (uint32_t i = 0; i < listed->n_targets; i++) {

@@ -42,17 +42,6 @@ static void after_its_time_to_live_the_own_price_holds(void **state)
     assert_int_equal(policy_now(&keeper, 2500000).modes, WIRE_MODES_ALL);
 }
 
-static void a_new_coordinator_goes_above_what_targets_have_seen(void **state)
-{
-    (void)state;
-    uint64_t term = 1;
-    policy_raise_term(&term, 7);
-    assert_int_equal(term, 8);
-    policy_raise_term(&term, 8);            /* its own: seen by its targets */
-    policy_raise_term(&term, 3);
-    assert_int_equal(term, 8);
-}
-
 /* lag = service / (1 - load), and drafts are given up as the price rises: load falls with it. */
 static float settle(float goal_us, float *lag_us)
 {
@@ -92,7 +81,6 @@ int main(void)
         cmocka_unit_test(without_a_policy_a_target_goes_by_its_own_price),
         cmocka_unit_test(a_lower_term_is_refused_for_ever),
         cmocka_unit_test(after_its_time_to_live_the_own_price_holds),
-        cmocka_unit_test(a_new_coordinator_goes_above_what_targets_have_seen),
         cmocka_unit_test(the_price_rises_until_the_goal_is_met),
         cmocka_unit_test(without_a_goal_or_a_lag_the_price_is_one),
     };
