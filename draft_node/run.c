@@ -233,7 +233,9 @@ static enum client_metric lost_by(const struct run *run, enum status code)
     return code == STATUS_TIMEOUT ? CLIENT_METRIC_RECONNECTS_SILENT : CLIENT_METRIC_RECONNECTS_CUT;
 }
 
-static enum status link_failed(struct run *run, const struct error *why, struct error *err)
+/* retry_ms: not before, says the target; 0: it does not say. */
+static enum status link_failed(struct run *run, const struct error *why, uint32_t retry_ms,
+                               struct error *err)
 {
     bool was_open = run->reconnect.state == RECONNECT_OPEN; /* else it is refused or not there */
     bool refused = reconnect_is_refusal(why->code);
@@ -244,7 +246,7 @@ static enum status link_failed(struct run *run, const struct error *why, struct 
     run->open_sent = false;
     run->last_error = *why;
     run->vocabulary_retry_us = 0;
-    if (!reconnect_failed(&run->reconnect, clock_us(&run->clock), why->code, 0))
+    if (!reconnect_failed(&run->reconnect, clock_us(&run->clock), why->code, retry_ms))
         return error_set(err, why->code, "%s: %s", link_target(run->link), why->text);
     if (refused)
         log_line(LOG_WARN, "%s: %s; going on with the other targets", link_target(run->link),
@@ -273,7 +275,7 @@ static enum status look_after_link(struct run *run, struct error *err)
     case RECONNECT_CALL:
         return link_connect(run->link, reconnect->target, err);
     case RECONNECT_HANG_UP:
-        return link_failed(run, &why, err);
+        return link_failed(run, &why, 0, err);
     case RECONNECT_GIVE_UP:
         return error_set(err, STATUS_UNAVAILABLE,
                          "no target answered for %.0f s (%s: %s). Start target_node there, or name "
@@ -307,6 +309,7 @@ static enum status take_vocabulary(struct run *run, const struct wire_bytes *byt
 static enum status take_event(struct run *run, struct link_event *event, struct error *err)
 {
     struct error why;
+    uint32_t retry_ms;
     enum status rc;
     switch (event->kind) {
     case LINK_NOTHING:
@@ -316,12 +319,13 @@ static enum status take_event(struct run *run, struct link_event *event, struct 
         reconnect_accepted(&run->reconnect, clock_us(&run->clock));
         return STATUS_OK;
     case LINK_DOWN:
-        return link_failed(run, &event->error, err);
+        return link_failed(run, &event->error, 0, err);
     case LINK_FRAME:
         reconnect_heard(&run->reconnect, clock_us(&run->clock));
         rc = client_receive(run->client, &event->frame, &why);
+        retry_ms = event->frame.kind == WIRE_ERROR ? event->frame.u.error.retry_ms : 0;
         wire_frame_release(&event->frame);
-        return rc == STATUS_OK ? STATUS_OK : link_failed(run, &why, err);
+        return rc == STATUS_OK ? STATUS_OK : link_failed(run, &why, retry_ms, err);
     case LINK_VOCABULARY:
         return take_vocabulary(run, &event->bytes, err);
     case LINK_VOCABULARY_FAILED:
@@ -410,7 +414,7 @@ static enum status stream_broke(struct run *run, struct error *err)
     if (rc != STATUS_OK || !run->open_sent)
         return rc;
     error_set(&why, STATUS_CLOSED, "the stream takes no more frames");
-    return link_failed(run, &why, err);
+    return link_failed(run, &why, 0, err);
 }
 
 static void show_state(struct run *run)

@@ -105,6 +105,7 @@ enum status gate_enter(struct gate *gate, const char *text, struct gate_pass *pa
         metrics_add(gate->options.metrics, TARGET_METRIC_REFUSED_TICKET, 1);
         return rc;
     }
+    snprintf(pass->key, sizeof(pass->key), "%s", ticket.client);
     if (!gate->api)
         return STATUS_OK;
     rc = api_keys_find_name(gate->api, ticket.client, &pass->client, err);

@@ -40,6 +40,7 @@ MUST_CHECK enum status gate_reload(struct gate *gate, struct error *err);
 struct gate_pass {
     bool metered;
     struct api_client client;
+    char key[API_NAME_MAX + 1];             /* the name of the API key in the ticket; "": none */
 };
 
 /* `ticket`: as the client sent it, NULL: none. STATUS_DENIED, _CORRUPT, _UNSUPPORTED (the ticket),

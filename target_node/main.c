@@ -39,7 +39,8 @@ struct values {
     const char *kernels;
     const char *pace, *shape;
     bool encoder_blas;
-    int64_t sessions;
+    int64_t sessions, client_sessions;
+    double idle_timeout, session_timeout;
     const char *tls_certificate, *tls_key, *tls_client_ca;
     struct option_addresses coordinator;
     struct option_address advertise;
@@ -89,6 +90,18 @@ static const struct option table[] = {
     {.name = "sessions", .type = OPTION_INT, .offset = AT(sessions), .min = 1, .max = 65536,
      .initial = "64", .group = "Network",
      .help = "Clients served at once; more are refused with a retry time."},
+    {.name = "client-sessions", .type = OPTION_INT, .offset = AT(client_sessions), .min = 0,
+     .max = 65536, .initial = "0", .group = "Clients",
+     .help = "Sessions at once of one API key, or of one address when it shows none; 0: as many as "
+             "there are. Where not all can be served at once each of them has the same share, "
+             "however many sessions it has."},
+    {.name = "idle-timeout", .type = OPTION_DURATION, .offset = AT(idle_timeout), .min = 0,
+     .max = 604800, .initial = "1h", .group = "Clients",
+     .help = "A session without an utterance for so long ends; 0: never."},
+    {.name = "session-timeout", .type = OPTION_DURATION, .offset = AT(session_timeout), .min = 0,
+     .max = 604800, .initial = "0", .group = "Clients",
+     .help = "A session that has lasted so long is told to go on elsewhere, and ends with its "
+             "utterance or a minute later; 0: never."},
     {.name = "coordinator", .short_name = 'c', .type = OPTION_ADDRESSES, .offset = AT(coordinator),
      .min = 1, .max = 65535, .value_name = "HOST:PORT,...", .group = "Cluster",
      .help = "Register with each of them and report load and price. Without any that answers, the "
@@ -279,6 +292,9 @@ static enum status start_serving(const struct values *values, struct node *node,
         .registration = node->registration,
     };
     options.target.sessions_max = (uint32_t)values->sessions;
+    options.client_sessions_max = (uint32_t)values->client_sessions;
+    options.idle_max_us = (uint64_t)(values->idle_timeout * 1e6);
+    options.session_max_us = (uint64_t)(values->session_timeout * 1e6);
     check_file_limit(values->sessions);
     option_address_format(&values->listen, listen, sizeof(listen));
     enum status rc = serve_start(&node->engine, &options, &node->serve, err);

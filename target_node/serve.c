@@ -11,12 +11,14 @@
 #include "base/queue.h"
 #include "cluster/health.h"
 #include "count.h"
+#include "engine/admit.h"
 #include "wire/wire.h"
 
 enum {
     EVENTS_MAX = 8192,                      /* frames that wait for the model thread, all clients */
     WAITING_BYTES_MAX = 8 << 20,            /* of one client: its credit of four utterances */
     OPEN_WITHIN_US = 5000000,               /* a stream without its Open is ended */
+    LAST_WORDS_US = 60000000,               /* from the end of a session's time to its cut */
     WATCH_US = 250000,                      /* the watchdog looks this often, */
     SLOW_US = 500000,                       /* speaks for a step that lasts longer than this, */
     STUCK_US = 60000000,                    /* and no more for one that will never end */
@@ -27,10 +29,11 @@ enum {
 
 /* One client's stream. The rpc thread sets `gone`; the model thread owns all else. The watchdog
  * reads `owed`, and the list under its lock. Whatever happens to a connection has it watched; one
- * that is idle is not looked at again. */
+ * that is idle is not looked at again until its time is over. */
 struct connection {
     struct list link;                       /* in serve->connections */
-    struct list watched;                    /* in serve->watched, or alone */
+    struct list watched;                    /* in serve->watched or serve->idle, or alone */
+    bool is_watched;
     struct list going;                      /* in serve->gone, or alone */
     struct serve *serve;
     struct rpc_call *call;                  /* own reference */
@@ -40,11 +43,13 @@ struct connection {
     atomic_uint queued;                     /* its events in the queue */
     atomic_size_t waiting_bytes;            /* of their frames */
     atomic_bool owed;                       /* the client waits for a result */
-    uint64_t opened_us;
+    uint64_t opened_us, idle_us;            /* when it came, when it had no more work */
     struct counted counted;
     struct log_about about;                 /* the session once its Open came, and the trace */
     enum status ended;                      /* of the stream; set before `gone` */
     struct gate_pass pass;
+    struct admit_seat seat;
+    bool timed_out;                         /* its time is over: ends when nothing is open */
     struct error spent;                     /* a quota is used up: the end after open utterances */
 };
 
@@ -67,6 +72,7 @@ struct serve {
     struct event wake;
     struct wire_bytes vocabulary;           /* packed answer of GetVocabulary */
     struct list watched;                    /* to be looked at after this turn */
+    struct list idle;                       /* sessions without work, the longest first */
     pthread_mutex_t lock;                   /* of the two lists below, for the other threads */
     struct list connections;                /* all, in the order in which they came */
     struct list gone;                       /* since the last turn */
@@ -78,6 +84,8 @@ struct serve {
     struct metrics *metrics;
     struct registration *registration;      /* NULL: no coordinator */
     struct gate *gate;
+    struct admission *admission;
+    uint64_t idle_max_us, session_max_us;   /* UINT64_MAX: never */
     struct target_counts counts;            /* of the turn before */
     uint64_t depth_sum;                     /* advised, of all sessions */
     atomic_bool dump;                       /* serve_dump was called */
@@ -110,21 +118,57 @@ static void push_event(struct serve *serve, struct event *event)
     free(event);
 }
 
+/* Says so in a frame too: only that can tell when to ask again. */
+static void refuse(struct rpc_call *call, const struct error *why, uint32_t retry_ms)
+{
+    struct wire_frame frame = {.kind = WIRE_ERROR};
+    struct wire_bytes bytes;
+    frame.u.error = (struct wire_error){.code = why->code, .fatal = true, .retry_ms = retry_ms};
+    snprintf(frame.u.error.message, sizeof(frame.u.error.message), "%s", why->text);
+    if (retry_ms > 0 && wire_pack(&frame, &bytes, NULL) == STATUS_OK) {
+        (void)rpc_send(call, bytes.data, bytes.size);
+        wire_bytes_release(&bytes);
+    }
+    rpc_finish(call, why->code, why->text);
+}
+
+/* Whose session it is, and whether there is a seat for it: answered here, where no pass of the
+ * model is waited for. */
+static enum status enter(struct serve *serve, struct rpc_call *call, struct gate_pass *pass,
+                         struct admit_seat *seat)
+{
+    struct error err;
+    char name[ADMIT_NAME_MAX];
+    uint32_t retry_ms = 0;
+    enum status rc = gate_enter(serve->gate, rpc_metadata_value(call, GATE_TICKET), pass, &err);
+    if (rc == STATUS_OK) {
+        admit_name(pass->key, rpc_peer(call), name);
+        rc = admit_enter(serve->admission, name, seat, &retry_ms, &err);
+        if (rc == STATUS_OK)
+            return rc;
+        count_refused(serve->metrics, rc);
+        gate_leave(serve->gate, pass);
+    } else if (rc == STATUS_EXHAUSTED) {
+        retry_ms = admit_retry_ms(serve->admission);
+    }
+    refuse(call, &err, retry_ms);
+    return rc;
+}
+
 static void session_on_open(struct rpc_call *call)
 {
     struct serve *serve = rpc_user(call);
     struct gate_pass pass;
+    struct admit_seat seat;
     struct error err;
     rpc_set_user(call, NULL);
-    enum status rc = gate_enter(serve->gate, rpc_metadata_value(call, GATE_TICKET), &pass, &err);
-    if (rc != STATUS_OK) {
-        rpc_finish(call, rc, err.text);
+    if (enter(serve, call, &pass, &seat) != STATUS_OK)
         return;
-    }
     struct connection *connection = calloc(1, sizeof(*connection));
     struct event *event = calloc(1, sizeof(*event));
     if (connection && event) {
-        *connection = (struct connection){.serve = serve, .call = rpc_ref(call), .pass = pass};
+        *connection = (struct connection){.serve = serve, .call = rpc_ref(call), .pass = pass,
+                                          .seat = seat};
         (void)trace_read(rpc_metadata_value(call, TRACE_HEADER), connection->about.trace);
         list_init(&connection->link);
         list_init(&connection->watched);
@@ -140,8 +184,10 @@ static void session_on_open(struct rpc_call *call)
     free(connection);
     free(event);
     gate_leave(serve->gate, &pass);
+    admit_leave(serve->admission, &seat);
     count_refused(serve->metrics, STATUS_EXHAUSTED);
-    rpc_finish(call, STATUS_EXHAUSTED, "this target is overloaded: try later");
+    (void)error_set(&err, STATUS_EXHAUSTED, "this target is overloaded: try later");
+    refuse(call, &err, admit_retry_ms(serve->admission));
 }
 
 static void session_on_message(struct rpc_call *call, const uint8_t *data, size_t size)
@@ -221,8 +267,9 @@ static void meter(struct connection *connection, const struct wire_window_final 
 
 static void watch(struct connection *connection)
 {
-    if (list_is_alone(&connection->watched))
+    if (!connection->is_watched)
         list_append(&connection->serve->watched, &connection->watched);
+    connection->is_watched = true;
 }
 
 static void session_died(void *context)
@@ -268,6 +315,8 @@ static void open_connection(struct serve *serve, struct connection *connection)
     list_append(&serve->connections, &connection->link);
     pthread_mutex_unlock(&serve->lock);
     enum status rc = target_session_open(serve->target, sink, &connection->session, &err);
+    if (rc == STATUS_OK)
+        rc = target_session_owner(connection->session, connection->seat.owner, &err);
     if (rc != STATUS_OK) {
         count_refused(serve->metrics, rc);
         end_stream(connection, rc, err.text);
@@ -316,12 +365,18 @@ static void handle_event(struct serve *serve, struct event *event)
     free(event);
 }
 
-/* Ends the stream if it is over; *next: when to look again if its Open does not come. */
+/* Ends the stream if it is over; *next: when to look again if its Open does not come, or its last
+ * words last. */
 static void end_if_over(struct connection *c, uint64_t now, uint64_t *next)
 {
     uint64_t open_by_us = c->opened_us + OPEN_WITHIN_US;
+    uint64_t cut_us = c->opened_us + c->serve->session_max_us + LAST_WORDS_US;
     if (target_session_dead(c->session))
         end_stream(c, STATUS_UNAVAILABLE, "the session ended");
+    else if (c->timed_out && (!target_session_busy(c->session) || now >= cut_us))
+        end_stream(c, STATUS_UNAVAILABLE, "the session's time is over: open another one");
+    else if (c->timed_out)
+        *next = MIN(*next, cut_us);
     else if (c->spent.code != STATUS_OK && !target_session_busy(c->session))
         end_stream(c, c->spent.code, c->spent.text);
     else if (!target_session_ready(c->session) && now >= open_by_us)
@@ -353,8 +408,19 @@ static void release(struct connection *connection)
     list_remove(&connection->link);
     pthread_mutex_unlock(&serve->lock);
     gate_leave(serve->gate, &connection->pass);
+    admit_leave(serve->admission, &connection->seat);
     rpc_unref(connection->call);
     free(connection);
+}
+
+/* Until something happens to it, or it has been idle for too long. */
+static void stop_watching(struct connection *c, uint64_t now)
+{
+    list_remove(&c->watched);
+    c->is_watched = false;
+    c->idle_us = now;
+    if (c->session)
+        list_append(&c->serve->idle, &c->watched);
 }
 
 static void hear_who_is_gone(struct serve *serve)
@@ -369,6 +435,36 @@ static void hear_who_is_gone(struct serve *serve)
     pthread_mutex_unlock(&serve->lock);
 }
 
+/* Idle ones end at once; those that have lasted too long are told, and end when nothing is open.
+ * Returns when the next one's time is over. */
+static uint64_t end_times(struct serve *serve, uint64_t now)
+{
+    uint64_t next = UINT64_MAX;
+    while (serve->idle_max_us != UINT64_MAX && !list_is_alone(&serve->idle)) {
+        struct connection *c = list_item(serve->idle.next, struct connection, watched);
+        next = c->idle_us + serve->idle_max_us;
+        if (now < next)
+            break;
+        list_remove(&c->watched);
+        end_stream(c, STATUS_UNAVAILABLE, "the session was idle for too long: open another one");
+        next = UINT64_MAX;
+    }
+    for (struct list *l = serve->connections.next;
+         serve->session_max_us != UINT64_MAX && l != &serve->connections; l = l->next) {
+        struct connection *c = list_item(l, struct connection, link);
+        struct wire_frame drain = {.kind = WIRE_DRAIN};
+        drain.u.drain.grace_ms = LAST_WORDS_US / 1000;
+        if (now < c->opened_us + serve->session_max_us)
+            return MIN(next, c->opened_us + serve->session_max_us);
+        if (!c->session || c->timed_out)
+            continue;
+        c->timed_out = true;
+        watch(c);
+        (void)send_frame(c, &drain);
+    }
+    return next;
+}
+
 /* Looks at those to which something happened, or from which something is due. Returns when to look
  * again. */
 static uint64_t look_after_streams(struct serve *serve)
@@ -376,6 +472,7 @@ static uint64_t look_after_streams(struct serve *serve)
     uint64_t now = clock_us(&serve->engine->clock), next = UINT64_MAX;
     struct list *behind;
     hear_who_is_gone(serve);
+    next = end_times(serve, now);
     for (struct list *l = serve->watched.next; l != &serve->watched; l = behind) {
         struct connection *c = list_item(l, struct connection, watched);
         behind = l->next;
@@ -386,7 +483,7 @@ static uint64_t look_after_streams(struct serve *serve)
         if (c->over && atomic_load(&c->queued) == 0)
             release(c);
         else if (!busy && !c->over && (!c->session || target_session_ready(c->session)))
-            list_remove(&c->watched);
+            stop_watching(c, now);
     }
     return next;
 }
@@ -578,11 +675,19 @@ enum status serve_start(struct engine *engine, const struct serve_options *optio
     serve->gate = options->gate;
     metrics_set(serve->metrics, TARGET_METRIC_SESSIONS_MAX, options->target.sessions_max);
     serve->wake.kind = EVENT_WAKE;
+    serve->idle_max_us = options->idle_max_us ? options->idle_max_us : UINT64_MAX;
+    serve->session_max_us = options->session_max_us ? options->session_max_us : UINT64_MAX;
     list_init(&serve->watched);
+    list_init(&serve->idle);
     list_init(&serve->connections);
     list_init(&serve->gone);
     pthread_mutex_init(&serve->lock, NULL);
-    enum status rc = queue_new(EVENTS_MAX, &serve->events, err);
+    const struct admit_options admit = {.sessions_max = options->target.sessions_max,
+                                        .client_max = options->client_sessions_max,
+                                        .clock = clock_monotonic()};
+    enum status rc = admit_new(&admit, &serve->admission, err);
+    if (rc == STATUS_OK)
+        rc = queue_new(EVENTS_MAX, &serve->events, err);
     if (rc == STATUS_OK)
         rc = queue_new(1, &serve->watchdog_end, err);
     if (rc == STATUS_OK)
@@ -667,6 +772,7 @@ void serve_stop(struct serve **serve_ptr, uint32_t grace_ms)
         handle_event(serve, item);
     (void)look_after_streams(serve);        /* every call has had its on_done */
     target_free(&serve->target);
+    admit_free(&serve->admission);
     queue_free(&serve->events);
     queue_free(&serve->watchdog_end);
     pthread_mutex_destroy(&serve->lock);

@@ -18,6 +18,8 @@ struct serve_options {
     const char *listen;                     /* "host:port", port 0: any */
     struct rpc_tls tls;
     struct target_options target;
+    uint32_t client_sessions_max;           /* of one key or address; 0: no limit of its own */
+    uint64_t idle_max_us, session_max_us;   /* then a session ends; 0: never */
     struct gate *gate;                      /* who may open a session; borrowed likewise */
     struct metrics *metrics;                /* metrics_target; borrowed until serve_stop */
     struct registration *registration;      /* whose policy holds; NULL: none; borrowed likewise */

@@ -79,9 +79,24 @@ bool reconnect_is_refusal(enum status code)
            code == STATUS_DENIED;
 }
 
+static bool is_refused(const struct reconnect *r, uint32_t target)
+{
+    return r->refused >> target & 1;
+}
+
 static bool any_left(const struct reconnect *r)
 {
     return r->refused != (uint32_t)((UINT64_C(1) << r->n_targets) - 1);
+}
+
+/* When the first of those that are left may be called. */
+static uint64_t first_allowed_us(const struct reconnect *r)
+{
+    uint64_t first = UINT64_MAX;
+    for (uint32_t i = 0; i < r->n_targets; i++)
+        if (!is_refused(r, i))
+            first = MIN(first, r->not_before_us[i]);
+    return first;
 }
 
 bool reconnect_failed(struct reconnect *r, uint64_t now_us, enum status code, uint32_t retry_ms)
@@ -99,18 +114,20 @@ bool reconnect_failed(struct reconnect *r, uint64_t now_us, enum status code, ui
     uint64_t pause = MIN((uint64_t)RETRY_MIN_US << MIN(r->n_failures, 5u), (uint64_t)RETRY_MAX_US);
     bool at_once = refused || (was_open && r->n_failures == 0);
     uint64_t wait = at_once ? draw(r, SPREAD_US) : pause / 2 + draw(r, pause / 2);
-    if (retry_ms > 0)                       /* up to half as long again: all were told the same */
-        wait = MAX(wait, 1000u * ((uint64_t)retry_ms + draw(r, retry_ms / 2 + 1)));
     r->retry_us = now_us + 1 + wait;
+    if (retry_ms > 0)                       /* up to half as long again: all were told the same */
+        r->not_before_us[r->target] =
+            now_us + 1000u * ((uint64_t)retry_ms + draw(r, retry_ms / 2 + 1));
+    r->retry_us = MAX(r->retry_us, first_allowed_us(r));
     r->n_failures++;
     return true;
 }
 
-static void next_target(struct reconnect *r)
+static void next_target(struct reconnect *r, uint64_t now_us)
 {
     do
         r->target = (r->target + 1) % r->n_targets;
-    while (r->refused >> r->target & 1);
+    while (is_refused(r, r->target) || r->not_before_us[r->target] > now_us);
 }
 
 enum reconnect_action reconnect_look(struct reconnect *r, const struct reconnect_seen *seen,
@@ -122,7 +139,7 @@ enum reconnect_action reconnect_look(struct reconnect *r, const struct reconnect
     if (r->down_since_us && now > r->down_since_us && reconnect_left_us(r, now) == 0)
         return RECONNECT_GIVE_UP;
     if (r->state == RECONNECT_DOWN && now >= r->retry_us) {
-        next_target(r);
+        next_target(r, now);
         r->state = RECONNECT_CALLING;
         r->called_us = now;
         return RECONNECT_CALL;

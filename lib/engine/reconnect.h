@@ -6,7 +6,8 @@
  *
  * Targets are called in turn; one that refuses what is asked of it (protocol, model, language) is
  * never called again. A lost target is left at once, within SPREAD; further failures wait longer
- * each time. All pauses are drawn at random, so that the clients of one lost target do not fall
+ * each time; one that is full says when to come back, and until then the others are called. All
+ * pauses are drawn at random, so that the clients of one lost target do not fall
  * upon the next one together. A target that owes work and is silent is lost too; a large model may
  * be silent for a whole step, so each loss without a committed window in between doubles the time.
  *
@@ -38,6 +39,7 @@ struct reconnect {
     uint32_t refused;                       /* bit i: target i is never called again */
     bool draining;                          /* it shuts down: nothing new is begun there */
     uint64_t retry_us;                      /* DOWN: when the pause is over */
+    uint64_t not_before_us[RECONNECT_TARGETS_MAX];  /* as it said itself; 0: it did not */
     uint64_t called_us;
     uint64_t heard_us;                      /* last frame, or since when one is owed */
     uint64_t down_since_us;                 /* no open session since; 0: there is one */

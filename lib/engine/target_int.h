@@ -8,6 +8,7 @@
 #include "engine/audio_buffer.h"
 #include "engine/target.h"
 #include "engine/target_encode.h"
+#include "engine/target_pick.h"
 #include "spec/calibration.h"
 #include "spec/draft.h"
 #include "spec/pick.h"
@@ -87,16 +88,6 @@ struct depth_control {
     uint64_t n_decided_seen;                /* by all, up to then */
     struct depth_advice advice;
     uint64_t chosen_us;                     /* 0: never, and nothing is limited */
-};
-
-/* Sessions that share as one. */
-struct target_owner {
-    struct target_owner *next;              /* in one place of target->owners */
-    uint64_t id;                            /* 0: one session's own */
-    uint32_t n_sessions;
-    uint32_t n_ready;                       /* while a pass is picked */
-    uint64_t order;                         /* of the last row of any */
-    uint64_t encoded_us;                    /* when one was last through the encoder */
 };
 
 struct target_session {
@@ -210,18 +201,6 @@ void depth_offer(struct target_session *session, const struct spec_tree *tree);
 void depth_absorb(struct target_session *session, const int32_t *decided, uint32_t n_new,
                   uint32_t n_rows);
 void depth_pass(struct target_session *session, uint64_t began_us, uint32_t n_sessions);
-
-/* ---- target_pick.c ---- */
-
-/* Who has rows in the next pass, which is target->pass. */
-struct gathered {
-    struct target_session *session[SPEC_PICK_MAX];
-    uint32_t first_row[SPEC_PICK_MAX + 1];
-    uint32_t n, n_urgent;
-    uint64_t until_us;                      /* when a session that waits wants to be asked again */
-};
-
-void target_gather(struct target *target, const struct work_seen *seen, struct gathered *all);
 
 /* ---- target_probe.c ---- */
 

@@ -1,5 +1,7 @@
 /* target_pick.c: the rows of the next pass: those who may decode are asked what they could use, and
  * spec/pick.h says who gets what. */
+#include "engine/target_pick.h"
+
 #include <stdlib.h>
 
 #include "engine/target_int.h"

@@ -108,6 +108,8 @@ struct load_result load_run(const struct load *load)
         out.wrong = wrong;
     }
     summarise(sim, load->n_streams, lag, &out);
+    out.n_refusals = sim_n_refusals(sim);
+    out.refusal_max_us = sim_refusal_max_us(sim);
     sim_free(&sim);
     free(lag);
     free(spoken);

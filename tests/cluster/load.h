@@ -27,6 +27,8 @@ struct load_result {
     double drafted;                         /* draft steps of the clients, per token */
     double tokens_per_s;                    /* from the first word to the last text */
     double busy;                            /* share of that time that the target worked */
+    uint32_t n_refusals;                    /* calls for which there was no seat */
+    uint64_t refusal_max_us;                /* from such a call to its end */
     const char *wrong;                      /* NULL: nothing; else static text */
 };
 

@@ -231,6 +231,16 @@ uint32_t sim_n_resumes(const struct sim *sim)
     return sim->n_resumes;
 }
 
+uint32_t sim_n_refusals(const struct sim *sim)
+{
+    return sim->n_refusals;
+}
+
+uint64_t sim_refusal_max_us(const struct sim *sim)
+{
+    return sim->refusal_max_us;
+}
+
 uint64_t sim_outage_max_us(const struct sim *sim)
 {
     return sim->outage_max_us;

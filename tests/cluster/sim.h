@@ -109,6 +109,8 @@ const struct history *sim_history(const struct sim *sim, uint32_t client);
 uint32_t sim_n_fired(const struct sim *sim);        /* faults that happened */
 uint32_t sim_n_resumes(const struct sim *sim);
 uint64_t sim_outage_max_us(const struct sim *sim);  /* longest time of a client without session */
+uint32_t sim_n_refusals(const struct sim *sim);     /* calls to full targets */
+uint64_t sim_refusal_max_us(const struct sim *sim); /* longest time from such a call to its end */
 uint64_t sim_done_us(const struct sim *sim);        /* when the last client was done */
 uint64_t sim_draft_steps(const struct sim *sim, uint32_t client);
 struct sim_work {                           /* of one target */

@@ -76,7 +76,8 @@ static size_t sink_queued(void *context)
     return c->line ? line_queued(c->line, c->node.now_us) : 0;
 }
 
-static void link_failed(struct sim_client *c, enum status code, const char *why)
+static void link_failed(struct sim_client *c, enum status code, const char *why,
+                        uint32_t retry_ms)
 {
     struct sim *sim = c->node.sim;
     sim_trace(sim, c->node.now_us, "client %u: loses target %u: %s", c->number,
@@ -92,7 +93,7 @@ static void link_failed(struct sim_client *c, enum status code, const char *why)
         for (uint32_t i = 0; i < c->history.n; i++)
             c->history.told[i].n_resumes += !c->history.told[i].ended;
     }
-    if (!reconnect_failed(&c->reconnect, clock_us(&c->engine.clock), code, 0))
+    if (!reconnect_failed(&c->reconnect, clock_us(&c->engine.clock), code, retry_ms))
         sim_violated(sim, "client %u: no target serves it: %s", c->number, why);
 }
 
@@ -115,7 +116,7 @@ static void look_after_link(struct sim_client *c)
         call(c);
         break;
     case RECONNECT_HANG_UP:
-        link_failed(c, why.code, why.text);
+        link_failed(c, why.code, why.text, 0);
         break;
     case RECONNECT_GIVE_UP:
         sim_violated(c->node.sim, "client %u gave up", c->number);
@@ -130,16 +131,22 @@ static void take_frame(struct sim_client *c, const struct item *item)
 {
     struct wire_frame frame;
     struct error err;
+    uint32_t retry_ms = 0;
     reconnect_heard(&c->reconnect, clock_us(&c->engine.clock));
     enum status rc = wire_unpack(item->bytes.data, item->bytes.size, false, &frame, &err);
     if (rc == STATUS_OK) {
+        retry_ms = frame.kind == WIRE_ERROR ? frame.u.error.retry_ms : 0;
         rc = client_receive(c->client, &frame, &err);
         wire_frame_release(&frame);
     }
     if (rc == STATUS_OK)
         return;
-    sim_violated(c->node.sim, "client %u refused a frame: %s", c->number, err.text);
-    link_failed(c, rc, err.text);
+    if (retry_ms == 0)
+        sim_violated(c->node.sim, "client %u refused a frame: %s", c->number, err.text);
+    c->node.sim->n_refusals++;
+    c->node.sim->refusal_max_us =
+        MAX(c->node.sim->refusal_max_us, item->due_us - item->line->opened_us);
+    link_failed(c, rc, err.text, retry_ms);
 }
 
 static void take_items(struct sim_client *c)
@@ -152,7 +159,7 @@ static void take_items(struct sim_client *c)
         else if (mine && item.kind == ITEM_FRAME)
             take_frame(c, &item);
         else if (mine && item.kind == ITEM_DONE)
-            link_failed(c, item.why.code, item.why.text);
+            link_failed(c, item.why.code, item.why.text, 0);
         wire_bytes_release(&item.bytes);
     }
 }
@@ -279,7 +286,7 @@ static void turn(struct node *node)
     assert_ok(client_step(c->client, &worked, &err), &err);
     take_items(c);
     if (c->line && c->open_sent && !client_is_connected(c->client))
-        link_failed(c, STATUS_CLOSED, "the stream takes no more frames");
+        link_failed(c, STATUS_CLOSED, "the stream takes no more frames", 0);
     look_after_link(c);
     if (!c->done && c->next == c->plan.n_utterances && client_n_open(c->client) == 0) {
         finish(c);

@@ -2,6 +2,7 @@
 #ifndef TESTS_CLUSTER_SIM_INT_H
 #define TESTS_CLUSTER_SIM_INT_H
 
+#include "engine/admit.h"
 #include "engine/reconnect.h"
 #include "sim.h"
 #include "wire/wire.h"
@@ -58,6 +59,7 @@ struct line {
     bool reached;                           /* Open has reached the target's machine */
     bool severed;                           /* nothing sent arrives, and nobody is told */
     bool closed[2];                         /* that side hears nothing any more */
+    struct admit_seat seat;                 /* at the target */
     struct direction {                      /* by receiving side */
         struct item *items;                 /* first .. n */
         uint32_t first, n, max;
@@ -80,6 +82,7 @@ struct sim_target {
     uint32_t number;
     struct engine engine;
     struct target *target;                  /* NULL: down */
+    struct admission *admission;
     struct connection *connections;
     uint32_t n_connections, connections_max;
     uint64_t began_us;                      /* of the turn under way */
@@ -137,6 +140,8 @@ struct sim {
     } cut[SIM_CLIENTS_MAX][SIM_TARGETS_MAX];
     uint32_t n_resumes;
     uint64_t outage_max_us;
+    uint32_t n_refusals;
+    uint64_t refusal_max_us;
     char violation[640];
     char report[1024];
 };
@@ -193,6 +198,9 @@ void line_watch(struct line *line, enum side by, uint64_t since_us);
 
 void sim_target_start(struct sim_target *target);
 void sim_target_stop(struct sim_target *target);
+
+/* A call has come: is there a seat for it? If not, it is told so now, whatever the model does. */
+bool sim_target_admits(struct line *line);
 void sim_target_drain(struct sim_target *target, uint64_t down_us);
 void sim_client_free(struct sim_client **client);
 

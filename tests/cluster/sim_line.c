@@ -89,6 +89,8 @@ static void arrive(struct line *line, enum side to, struct item *item)
         line->reached = true;
         push(line, CLIENT_SIDE, (struct item){.kind = ITEM_ACCEPTED, .sent_us = sim->now_us});
         sim_reached(sim, line->client, line->target, SIM_OPENING, sim->now_us, sim->now_us);
+        if (!sim_target_admits(line))
+            return;
     }
     if (item->kind == ITEM_ACCEPTED)
         line->accepted = true;

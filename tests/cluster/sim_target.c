@@ -1,5 +1,6 @@
 /* sim_target.c: a target's process as target_node/serve.c runs it, in virtual time: takes what has
  * come, ticks, ends streams; a watchdog says Alive during a long step. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,7 +70,29 @@ static void end_stream(struct sim_target *target, struct connection *c, enum sta
     if (!c->line->closed[TARGET_SIDE])
         line_close(c->line, TARGET_SIDE, target->node.now_us, code, text);
     target_session_close(&c->session);
+    admit_leave(target->admission, &c->line->seat);
     c->line = NULL;
+}
+
+bool sim_target_admits(struct line *line)
+{
+    struct sim_target *target = line->target;
+    uint64_t now = line->sim->now_us;
+    struct error err;
+    char name[ADMIT_NAME_MAX];
+    uint64_t owner = line->client->plan.owner;
+    struct wire_frame frame = {.kind = WIRE_ERROR};
+    frame.u.error = (struct wire_error){.code = STATUS_EXHAUSTED, .fatal = true};
+    snprintf(name, sizeof(name), "%s %llu", owner ? "owner" : "client",
+             owner ? (unsigned long long)owner : line->client->number);
+    enum status rc =
+        admit_enter(target->admission, name, &line->seat, &frame.u.error.retry_ms, &err);
+    if (rc == STATUS_OK)
+        return true;
+    snprintf(frame.u.error.message, sizeof(frame.u.error.message), "%s", err.text);
+    (void)line_send(line, CLIENT_SIDE, &frame, now);
+    line_close(line, TARGET_SIDE, now, rc, err.text);
+    return false;
 }
 
 static void open_stream(struct sim_target *target, struct line *line)
@@ -303,6 +326,9 @@ void sim_target_start(struct sim_target *target)
     struct toy_time time = node_time(&target->node, sim->options.target_pace);
     target->engine.backend = world_backend(sim->world, 1, sim->world->options.mistakes, &time);
     assert_ok(target_new(&target->engine, &sim->options.target, &target->target, &err), &err);
+    const struct admit_options admit = {.sessions_max = sim->options.target.sessions_max,
+                                        .clock = target->engine.clock};
+    assert_ok(admit_new(&admit, &target->admission, &err), &err);
     target_set_policy(target->target, sim->options.policy);
     node_wake(&target->node, sim->now_us);
 }
@@ -313,6 +339,10 @@ void sim_target_stop(struct sim_target *target)
         return;
     for (uint32_t i = 0; i < target->n_connections; i++)
         target_session_close(&target->connections[i].session);
+    for (uint32_t i = 0; i < target->node.sim->n_lines; i++)
+        if (target->node.sim->lines[i]->target == target)
+            admit_leave(target->admission, &target->node.sim->lines[i]->seat);
+    admit_free(&target->admission);
     free(target->connections);
     target->connections = NULL;
     target->n_connections = target->connections_max = 0;

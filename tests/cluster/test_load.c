@@ -57,7 +57,8 @@ static void overload_does_not_cost_throughput(void **state)
     }
 }
 
-/* Clients that find it full come back until it has room; all are served. */
+/* Clients that find it full are told at once, whatever the model does, and come back until it has
+ * room; all are served. */
 static void a_full_target_serves_all_in_the_end(void **state)
 {
     (void)state;
@@ -67,6 +68,10 @@ static void a_full_target_serves_all_in_the_end(void **state)
     if (result.wrong)
         fail_msg("%s", result.wrong);
     assert_true(result.n > 2 * load.sessions_max);
+    printf("             %u refusals, told within %.1f ms, 12 ms away\n", result.n_refusals,
+           (double)result.refusal_max_us / 1000.0);
+    assert_true(result.n_refusals >= load.n_streams - load.sessions_max);
+    assert_true(result.refusal_max_us <= 50 * MS);
 }
 
 int main(void)

@@ -144,6 +144,26 @@ static void a_full_target_says_when_to_come_back(void **state)
     }
 }
 
+static void while_one_is_full_the_others_are_called(void **state)
+{
+    (void)state;
+    uint64_t now = SECOND;
+    struct reconnect r = fresh(3, 5);
+    assert_int_equal(next_action(&r, &now), RECONNECT_CALL);
+    uint64_t since = now;
+    assert_true(reconnect_failed(&r, now, STATUS_EXHAUSTED, 4000));
+    while (now < since + 4000u * MS) {
+        assert_int_equal(next_action(&r, &now), RECONNECT_CALL);
+        assert_true(r.target != 0 || now >= since + 4000u * MS);
+        assert_true(reconnect_failed(&r, now, STATUS_UNAVAILABLE, 0));
+    }
+    uint32_t tries = 0;                     /* and then it has its turn again */
+    do
+        assert_int_equal(next_action(&r, &now), RECONNECT_CALL);
+    while (r.target != 0 && reconnect_failed(&r, now, STATUS_UNAVAILABLE, 0) && tries++ < 9);
+    assert_int_equal(r.target, 0);
+}
+
 static void patience_ends_and_a_commit_renews_it(void **state)
 {
     (void)state;
@@ -191,6 +211,7 @@ int main(void)
         cmocka_unit_test(a_target_that_owes_nothing_may_be_silent),
         cmocka_unit_test(who_refuses_is_never_called_again),
         cmocka_unit_test(a_full_target_says_when_to_come_back),
+        cmocka_unit_test(while_one_is_full_the_others_are_called),
         cmocka_unit_test(patience_ends_and_a_commit_renews_it),
         cmocka_unit_test(a_draining_target_is_left_when_nothing_is_open),
     };

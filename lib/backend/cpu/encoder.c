@@ -23,6 +23,8 @@
  * slice. So a window can be put aside for another one at any slice. Of the few jobs all but the
  * first take their memory when they are wanted.
  */
+#include "backend/cpu/encoder.h"
+
 #include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
