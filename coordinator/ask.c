@@ -12,7 +12,7 @@ static const char *const state_names[WIRE_STATE_N] = {"serving", "warming", "dra
 
 static const char *state_of(const struct wire_target_row *row)
 {
-    return row->drain && row->load.state == WIRE_SERVING ? "drained"
+    return row->drain && row->load.state != WIRE_WARMING ? "drained"
                                                          : state_names[row->load.state];
 }
 

@@ -19,7 +19,7 @@ import yaml
 
 UTTERANCE_S = 30
 # Options that the programs will have; each is taken off this list by the change that adds it.
-PLANNED = {"bus"}
+PLANNED = set()
 # Secrets are made outside of the manifests; target.yaml and coordinator.yaml say what is in them.
 SECRETS = {"specasr-coordinator-tls", "specasr-target-tls", "specasr-ca", "specasr-ticket-signer",
            "specasr-ticket-public", "specasr-api-keys"}

@@ -10,13 +10,23 @@
 #include "auth/wall_clock.h"
 #include "base/log.h"
 
-struct wire_target_load registration_load(struct registration *registration)
+static bool drained_elsewhere(const struct registration *registration,
+                              const struct report_line *line)
+{
+    bool drained = false;
+    for (uint32_t i = 0; i < registration->n_lines; i++)
+        drained |= registration->lines[i] != line && registration->lines[i]->drained;
+    return drained;
+}
+
+struct wire_target_load registration_load(struct registration *registration,
+                                          const struct report_line *line)
 {
     const struct load *load = registration->load;
     struct wire_target_load now = {.sequence = ++registration->sequence, .state = WIRE_WARMING};
     if (!load)
         return now;
-    now.state = WIRE_SERVING;
+    now.state = drained_elsewhere(registration, line) ? WIRE_DRAINING : WIRE_SERVING;
     now.sessions = atomic_load(&load->sessions);
     now.busy = atomic_load(&load->busy);
     now.queue_us = atomic_load(&load->queue_us);
@@ -75,7 +85,7 @@ static size_t tell_load(void *context, uint8_t bytes[BUS_PAYLOAD_MAX])
     memcpy(heartbeat->address, registration->info.address, sizeof(heartbeat->address));
     heartbeat->incarnation = registration->info.incarnation;
     heartbeat->term = registration->keeper.term;
-    heartbeat->load = registration_load(registration);
+    heartbeat->load = registration_load(registration, NULL);
     pthread_mutex_unlock(&registration->lock);
     if (heartbeat->address[0] == '\0' || atomic_load(&registration->ending) ||
         wire_coordinator_pack(&message, &packed, NULL) != STATUS_OK)

@@ -20,10 +20,11 @@ struct report_line {
     pthread_t thread;
     /* the thread's */
     struct rpc_client *client;
-    bool registered, told, told_drain;
+    bool registered, told;
     uint32_t period_ms, n_failures;
     uint64_t version;                       /* of the info that this coordinator has */
     /* under the registration's lock */
+    bool drained;                           /* this coordinator was asked to send nobody here */
     uint64_t heard_us, heard_period_us;     /* the last answer; 0: none yet */
 };
 
@@ -50,8 +51,10 @@ MUST_CHECK enum status report_line_start(struct registration *registration, cons
 /* The thread must have been joined. Accepts NULL. */
 void report_line_free(struct report_line **line);
 
-/* The load as it is now, with the next sequence number. Under the lock. */
-struct wire_target_load registration_load(struct registration *registration);
+/* The load as it is now, with the next sequence number. A drain that another coordinator than
+ * `line` (NULL: any) was asked for shows in it, so that it holds at all. Under the lock. */
+struct wire_target_load registration_load(struct registration *registration,
+                                          const struct report_line *line);
 
 /* A policy came, from whoever; what is of a lower term is refused. */
 void registration_obey(struct registration *registration, const char *from,

@@ -85,7 +85,7 @@ static uint32_t register_once(struct report_line *line)
     struct error err;
     pthread_mutex_lock(&registration->lock);
     request.u.registration = (struct wire_register){.info = registration->info,
-                                                    .load = registration_load(registration),
+                                                    .load = registration_load(registration, line),
                                                     .term = registration->keeper.term};
     line->version = registration->version;
     pthread_mutex_unlock(&registration->lock);
@@ -106,6 +106,18 @@ static uint32_t register_once(struct report_line *line)
     return line->period_ms;
 }
 
+/* Of this coordinator; the others are told by the load. */
+static void note_drain(struct report_line *line, bool drain)
+{
+    pthread_mutex_lock(&line->registration->lock);
+    bool changed = line->drained != drain;
+    line->drained = drain;
+    pthread_mutex_unlock(&line->registration->lock);
+    if (changed)
+        log_line(LOG_INFO, "the coordinator gives this target %s sessions",
+                 drain ? "no more" : "again");
+}
+
 static uint32_t report_once(struct report_line *line)
 {
     struct registration *registration = line->registration;
@@ -116,16 +128,13 @@ static uint32_t report_once(struct report_line *line)
     memcpy(heartbeat->address, registration->info.address, sizeof(heartbeat->address));
     heartbeat->incarnation = registration->info.incarnation;
     heartbeat->term = registration->keeper.term;
-    heartbeat->load = registration_load(registration);
+    heartbeat->load = registration_load(registration, line);
     pthread_mutex_unlock(&registration->lock);
     if (call(line, CALL_MS, &request, &answer, &err) != STATUS_OK)
         return call_failed(line, &err);
     const struct wire_heard *heard = &answer.u.heard;
     note_answer(line, &heard->policy);
-    if (heard->drain != line->told_drain)
-        log_line(LOG_INFO, "the coordinator gives this target %s sessions",
-                 heard->drain ? "no more" : "again");
-    line->told_drain = heard->drain;
+    note_drain(line, heard->drain);
     if (heard->verdict == WIRE_KNOWN)
         return line->period_ms;
     line->registered = false;
