@@ -18,12 +18,14 @@
 
 #include "base/file_limit.h"
 #include "base/log.h"
+#include "base/memory_limit.h"
 #include "base/signals.h"
 #include "base/standard_streams.h"
 #include "config/exit_codes.h"
 #include "config/options.h"
 #include "config/version.h"
 #include "engine/toy.h"
+#include "memory.h"
 #include "model/resolve.h"
 #include "observe.h"
 #include "register.h"
@@ -40,6 +42,7 @@ struct values {
     const char *pace, *shape;
     bool encoder_blas;
     int64_t sessions, client_sessions;
+    uint64_t memory;
     double idle_timeout, session_timeout;
     const char *tls_certificate, *tls_key, *tls_client_ca;
     struct option_addresses coordinator;
@@ -59,6 +62,7 @@ struct node {
     struct registration *registration;      /* NULL: no coordinator */
     struct observe *observe;
     struct gate *gate;
+    struct memory_plan plan;
 };
 
 
@@ -87,9 +91,15 @@ static const struct option table[] = {
              "time; choices stay the model's."},
     {.name = "encoder-blas", .type = OPTION_BOOL, .offset = AT(encoder_blas), .group = "Speed",
      .help = "Encoder products through OpenBLAS instead of own kernels (slower; for comparison)."},
-    {.name = "sessions", .type = OPTION_INT, .offset = AT(sessions), .min = 1, .max = 65536,
-     .initial = "64", .group = "Network",
-     .help = "Clients served at once; more are refused with a retry time."},
+    {.name = "sessions", .type = OPTION_INT, .offset = AT(sessions), .min = 0, .max = 65536,
+     .initial = "0", .group = "Network",
+     .help = "Clients served at once; more are refused with a retry time. 0: as many as can be at "
+             "work at once (--memory), at most 64."},
+    {.name = "memory", .type = OPTION_SIZE, .offset = AT(memory), .min = 0,
+     .max = 1099511627776.0, .initial = "0", .group = "Speed",
+     .help = "Memory for model and sessions, such as 4G; 0: nine tenths of what the control group "
+             "or the machine has. A session at work needs its keys and values (25 MB with base); "
+             "when there are fewer than --sessions, windows wait for each other."},
     {.name = "client-sessions", .type = OPTION_INT, .offset = AT(client_sessions), .min = 0,
      .max = 65536, .initial = "0", .group = "Clients",
      .help = "Sessions at once of one API key, or of one address when it shows none; 0: as many as "
@@ -175,7 +185,7 @@ static const int signals_used[] = {SIGINT, SIGTERM, SIGUSR1, SIGHUP};
 static struct wire_target_info describe(const struct values *values, const struct engine *engine,
                                         uint16_t port)
 {
-    struct wire_target_info info = {.sessions_max = (uint32_t)values->sessions,
+    struct wire_target_info info = {.sessions_max = MAX((uint32_t)values->sessions, 1u),
                                     .tls = values->tls_certificate != NULL};
     struct option_address address = values->listen;
     if (values->advertise.host[0])
@@ -215,6 +225,7 @@ static enum status join_cluster(const struct values *values, struct registration
 static void go_public(const struct values *values, struct node *node)
 {
     struct wire_target_info info = describe(values, &node->engine, serve_port(node->serve));
+    info.sessions_max = node->plan.sessions;
     gate_name(node->gate, info.address);
     if (node->registration)
         registration_serve(node->registration, &info, serve_load(node->serve));
@@ -269,6 +280,26 @@ static enum status open_model(const struct values *values, struct node *node, st
     return rc;
 }
 
+/* The model is there, no session yet. */
+static enum status fit_sessions(const struct values *values, struct node *node, struct error *err)
+{
+    enum { OTHER_BYTES = 32 << 20, UTTERANCE_BYTES = 4 << 20 };    /* scratch; audio and drafts */
+    const struct backend_info *info = &node->engine.backend->info;
+    const struct memory_ask ask = {
+        .budget = values->memory ? values->memory : memory_limit() / 10 * 9,
+        .fixed = memory_used() + BACKEND_WINDOWS * info->window_bytes + OTHER_BYTES,
+        .slot = info->sequence_bytes + UTTERANCE_BYTES,
+        .sessions = (uint32_t)values->sessions};
+    enum status rc = memory_plan(&ask, &node->plan, err);
+    if (rc != STATUS_OK)
+        return rc;
+    metrics_set(observe_metrics(node->observe), TARGET_METRIC_MEMORY_BUDGET, (int64_t)ask.budget);
+    log_line(LOG_INFO, "%" PRIu32 " sessions, %" PRIu32 " of them at work at once: %.0f MB each, "
+             "%.0f MB for the model, of %.0f MB", node->plan.sessions, node->plan.slots,
+             (double)ask.slot / 1e6, (double)ask.fixed / 1e6, (double)ask.budget / 1e6);
+    return STATUS_OK;
+}
+
 /* Each client has a connection, and with it a file. */
 static void check_file_limit(int64_t sessions)
 {
@@ -291,13 +322,17 @@ static enum status start_serving(const struct values *values, struct node *node,
         .metrics = observe_metrics(node->observe),
         .registration = node->registration,
     };
-    options.target.sessions_max = (uint32_t)values->sessions;
+    enum status rc = fit_sessions(values, node, err);
+    if (rc != STATUS_OK)
+        return rc;
+    options.target.sessions_max = node->plan.sessions;
+    options.target.slots_max = node->plan.slots;
     options.client_sessions_max = (uint32_t)values->client_sessions;
     options.idle_max_us = (uint64_t)(values->idle_timeout * 1e6);
     options.session_max_us = (uint64_t)(values->session_timeout * 1e6);
-    check_file_limit(values->sessions);
+    check_file_limit(node->plan.sessions);
     option_address_format(&values->listen, listen, sizeof(listen));
-    enum status rc = serve_start(&node->engine, &options, &node->serve, err);
+    rc = serve_start(&node->engine, &options, &node->serve, err);
     if (rc != STATUS_OK)
         return rc;
     const struct backend_info *info = &node->engine.backend->info;

@@ -674,6 +674,9 @@ enum status serve_start(struct engine *engine, const struct serve_options *optio
     serve->registration = options->registration;
     serve->gate = options->gate;
     metrics_set(serve->metrics, TARGET_METRIC_SESSIONS_MAX, options->target.sessions_max);
+    metrics_set(serve->metrics, TARGET_METRIC_SLOTS_MAX, options->target.slots_max
+                                                             ? options->target.slots_max
+                                                             : options->target.sessions_max);
     serve->wake.kind = EVENT_WAKE;
     serve->idle_max_us = options->idle_max_us ? options->idle_max_us : UINT64_MAX;
     serve->session_max_us = options->session_max_us ? options->session_max_us : UINT64_MAX;

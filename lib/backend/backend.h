@@ -64,6 +64,7 @@ struct backend_info {
     uint32_t n_threads;
     uint64_t weight_bytes;              /* resident bytes of repacked weights */
     uint64_t sequence_bytes;            /* what a sequence takes once encoded */
+    uint64_t window_bytes;              /* what a window takes while it is in the encoder */
 };
 
 struct backend;

@@ -183,6 +183,7 @@ struct target_counts target_counts(const struct target *target)
     struct target_counts counts = target->counts;
     struct target_session *s = NULL;
     counts.sessions = target->n_sessions;
+    counts.slots = target->n_slots;
     while ((s = target_next_working(target, s))) {
         counts.busy += s->n_utterances > 0;
         for (uint32_t i = 0; i < s->n_utterances; i++) {

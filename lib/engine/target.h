@@ -24,6 +24,7 @@ struct target_session;
 
 struct target_options {
     uint32_t sessions_max;                  /* open at once; more are refused with a retry time */
+    uint32_t slots_max;                     /* with keys and values at once; 0: all sessions */
     uint32_t slice_us;                      /* encoder work between two passes */
     bool depth_control;                     /* false: clients may always draft as far as they can */
 };
@@ -99,6 +100,7 @@ struct target_counts {
     uint64_t samples;                       /* of audio, each once per session that sent it */
     uint32_t listening, encoding, decoding; /* encoding: or waiting for the encoder */
     uint32_t sessions, busy;                /* open; of those with unfinished utterances */
+    uint32_t slots;                         /* sessions that hold keys and values */
 };
 struct target_counts target_counts(const struct target *target);
 

@@ -7,6 +7,9 @@
  *     half an hour of speech   ----|    |----------      put aside at a slice's end, taken up again
  *     three seconds                |----|                waits for one slice, then goes first
  *
+ * A window needs a slot: memory for keys and values. When all are taken, that of a session which
+ * only listens is given to it; else it waits until a window is done.
+ *
  * While somebody waits, those with time get only what is left over: a place in passes that run
  * anyway, slices in which nobody urgent has rows. Once one of them has waited for LONG_US, every
  * fifth tick is theirs, so that no load starves them.
@@ -31,9 +34,28 @@ static struct utterance *at_work(struct target_session *session)
     return session->dead ? NULL : session_current(session);
 }
 
+/* A session that holds a slot and has no window at work; NULL: none. */
+static struct target_session *at_rest(const struct target *target)
+{
+    struct target_session *s = NULL;
+    while ((s = target_next_working(target, s))) {
+        const struct utterance *u = session_current(s);
+        if (s->holds_memory && (!u || u->phase == PHASE_LISTEN || u->phase == PHASE_DONE))
+            return s;
+    }
+    return NULL;
+}
+
+static bool slots_left(const struct target *target)
+{
+    uint32_t n = target->options.slots_max;
+    return n == 0 || target->n_slots < n || at_rest(target) != NULL;
+}
+
 struct work_seen target_see(struct target *target)
 {
     struct work_seen seen = {0};
+    bool slots = slots_left(target);
     struct target_session *s = NULL;
     uint64_t now = clock_us(&target->engine->clock);
     while ((s = target_next_working(target, s))) {
@@ -41,6 +63,8 @@ struct work_seen target_see(struct target *target)
         if (!u || u->phase == PHASE_LISTEN || u->phase == PHASE_DONE)
             continue;
         bool urgent = utterance_is_urgent(u), encode = u->phase == PHASE_ENCODE;
+        if (encode && !slots && !s->holds_memory)
+            continue;
         seen.encode += encode;
         seen.urgent_encode += urgent && encode;
         seen.urgent_decode += urgent && !encode;
@@ -83,10 +107,12 @@ static bool is_before(struct target *target, const struct target_session *a,
 static struct target_session *next_of(struct target *target, bool urgent)
 {
     struct target_session *best = NULL, *s = NULL;
-    bool room = target_place(target, NULL) != NULL;
+    bool room = target_place(target, NULL) != NULL, slots = slots_left(target);
     while ((s = target_next_working(target, s))) {
         const struct utterance *u = at_work(s);
         if (!u || u->phase != PHASE_ENCODE || utterance_is_urgent(u) != urgent)
+            continue;
+        if (!slots && !s->holds_memory)
             continue;
         if ((room || target_place(target, s)) && (!best || is_before(target, s, best)))
             best = s;
@@ -105,7 +131,10 @@ static void encode_slice(struct target *target, struct target_session *session, 
     if (!place) {
         place = target_place(target, NULL);
         place->session = session;
-        session->holds_memory = true;
+        if (!session->holds_memory && target->options.slots_max > 0 &&
+            target->n_slots >= target->options.slots_max)
+            session_reopen_sequence(at_rest(target));
+        session_take_slot(session);
         utterance_features(session, u, place->features);
         budget_us -= MIN(budget_us, clock_us(&target->engine->clock) - start);
     }

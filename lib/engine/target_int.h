@@ -147,6 +147,7 @@ struct target {
     uint64_t n_decided;                     /* tokens, of all sessions */
     uint64_t n_ordered;                     /* rows and windows, in the order of service */
     uint64_t worked_us;                     /* when there was real work the last time */
+    uint32_t n_slots;                       /* sessions that hold memory */
     struct target_session **ready;          /* [sessions_max]: those with a window to decode */
     bool draining;
     struct target_counts counts;            /* stages: only in what target_counts returns */
@@ -219,7 +220,9 @@ struct target_session *target_next_working(const struct target *target,
 void session_rest(struct target_session *session);
 void session_die(struct target_session *session);
 
-/* A new sequence in place of the session's: the memory of the former one is given back. */
+/* It takes a slot with the next window; a new sequence in place of the session's gives its memory
+ * and its slot back. */
+void session_take_slot(struct target_session *session);
 void session_reopen_sequence(struct target_session *session);
 
 /* Sends; marks the session dead when the sink refuses. */

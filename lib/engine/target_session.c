@@ -131,12 +131,24 @@ static struct utterance *find(struct target_session *session, uint32_t id)
     return NULL;
 }
 
+void session_take_slot(struct target_session *session)
+{
+    session->target->n_slots += !session->holds_memory;
+    session->holds_memory = true;
+}
+
+static void leave_slot(struct target_session *session)
+{
+    session->target->n_slots -= session->holds_memory;
+    session->holds_memory = false;
+}
+
 void session_reopen_sequence(struct target_session *session)
 {
     backend_close(&session->sequence);
     if (backend_open(session->target->engine->backend, &session->sequence, NULL) != STATUS_OK)
         session_die(session);
-    session->holds_memory = false;
+    leave_slot(session);
 }
 
 /* The backend goes on with a window that it has begun: given up halfway, it would be taken for the
@@ -515,6 +527,7 @@ void target_session_close(struct target_session **session_ptr)
         place->session = NULL;
     leave_place(session);
     leave_owner(session);
+    leave_slot(session);
     list_remove(&session->working);
     if (session->next)
         session->next->previous = session->previous;

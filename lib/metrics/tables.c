@@ -17,6 +17,15 @@ const struct metric_def metrics_target[TARGET_METRICS_N] = {
     [TARGET_METRIC_SESSIONS_MAX] = {
         .name = "specasr_target_sessions_max", .help = "Places for sessions.",
         .kind = METRIC_GAUGE},
+    [TARGET_METRIC_SLOTS] = {
+        .name = "specasr_target_slots", .help = "Sessions that hold keys and values.",
+        .kind = METRIC_GAUGE},
+    [TARGET_METRIC_SLOTS_MAX] = {
+        .name = "specasr_target_slots_max", .help = "Sessions that may at once.",
+        .kind = METRIC_GAUGE},
+    [TARGET_METRIC_MEMORY_BUDGET] = {
+        .name = "specasr_target_memory_budget_bytes",
+        .help = "Memory that sessions are fitted into.", .kind = METRIC_GAUGE},
     [TARGET_METRIC_OPENED] = {
         .name = "specasr_target_sessions_opened_total",
         .help = "Sessions accepted, resumed ones too.", .kind = METRIC_COUNTER},

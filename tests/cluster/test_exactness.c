@@ -86,6 +86,20 @@ static void sixty_four_sessions(void **state)
     run_mixed(64, &pace_gpu);
 }
 
+/* Keys and values for three at once: text is the same, whoever has to give them up in between. */
+static void twelve_sessions_in_three_slots(void **state)
+{
+    (void)state;
+    struct sim_options options = scenario_options(5, 1);
+    options.target.slots_max = 3;
+    struct sim *sim = sim_new(&scenario_world, &options);
+    for (uint32_t i = 0; i < 12; i++) {
+        struct sim_plan plan = mixed(i);
+        (void)sim_add_client(sim, &plan);
+    }
+    scenario_check(sim, 600u * SECOND);
+}
+
 /* What is said after an utterance that was given up, at whatever moment, is not touched by it. */
 static void a_cancelled_utterance_leaves_no_trace(void **state)
 {
@@ -133,6 +147,7 @@ int main(void)
         cmocka_unit_test(two_sessions),
         cmocka_unit_test(eight_sessions),
         cmocka_unit_test(sixty_four_sessions),
+        cmocka_unit_test(twelve_sessions_in_three_slots),
         cmocka_unit_test(a_cancelled_utterance_leaves_no_trace),
         cmocka_unit_test(a_cancel_does_not_overtake_older_utterances),
     };

@@ -135,10 +135,41 @@ static void a_later_epoch_ends_the_stream_before_and_tells_its_owner(void **stat
     target_free(&target);
 }
 
+/* Eight speak at once and there are keys and values for two: they wait for each other, and what
+ * one that only listens holds is given to the next. */
+static void windows_wait_for_a_slot(void **state)
+{
+    enum { SPEAKERS = 8, SLOTS = 2 };
+    struct error err;
+    static struct client clients[SPEAKERS];
+    uint32_t n_done = 0, most = 0;
+    (void)state;
+    struct target *target = open_target(SPEAKERS);
+    target->options.slots_max = SLOTS;
+    for (uint32_t i = 0; i < SPEAKERS; i++) {
+        assert_ok(try_open(target, &clients[i], i, 0, &err), &err);
+        say_something(&clients[i]);
+    }
+    for (uint32_t tick = 0; tick < 10000 && n_done < SPEAKERS; tick++) {
+        (void)target_tick(target);
+        most = MAX(most, target_counts(target).slots);
+        n_done = 0;
+        for (uint32_t i = 0; i < SPEAKERS; i++)
+            n_done += clients[i].n_sent[WIRE_UTTERANCE_FINAL];
+    }
+    assert_int_equal(n_done, SPEAKERS);
+    assert_int_equal(most, SLOTS);
+    for (uint32_t i = 0; i < SPEAKERS; i++)
+        target_session_close(&clients[i].session);
+    assert_int_equal(target_counts(target).slots, 0);
+    target_free(&target);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(idle_sessions_are_not_looked_at),
+        cmocka_unit_test(windows_wait_for_a_slot),
         cmocka_unit_test(a_later_epoch_ends_the_stream_before_and_tells_its_owner),
     };
     return cmocka_run_group_tests(tests, open_engine, close_engine);

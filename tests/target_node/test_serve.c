@@ -140,7 +140,7 @@ static void hang_up(struct seen *seen)
     rpc_unref(seen->call);
 }
 
-/* False: it did not come within ten seconds. WIRE_KIND_N: the end of the call. */
+/* False: it did not come within ten seconds, or the call ended before. WIRE_KIND_N: its end. */
 static bool wait_for(struct seen *seen, enum wire_kind kind)
 {
     struct timespec until;
@@ -148,10 +148,11 @@ static bool wait_for(struct seen *seen, enum wire_kind kind)
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += 10;
     pthread_mutex_lock(&seen->lock);
-    while (rc == 0 && (kind == WIRE_KIND_N ? !seen->done : seen->n_frames[kind] == 0))
+    while (rc == 0 && !seen->done && (kind == WIRE_KIND_N || seen->n_frames[kind] == 0))
         rc = pthread_cond_timedwait(&seen->changed, &seen->lock, &until);
+    bool came = kind == WIRE_KIND_N ? seen->done : seen->n_frames[kind] > 0;
     pthread_mutex_unlock(&seen->lock);
-    return rc == 0;
+    return came;
 }
 
 static void say_something(struct seen *seen)
@@ -197,7 +198,7 @@ static void a_full_target_says_so_at_once(void **state)
     hang_up(&first);
     do {                                    /* the seat is free once the model's thread has heard */
         call(&site, &other, 3);
-        assert_true(wait_for(&other, WIRE_OPENED) || other.done);
+        (void)wait_for(&other, WIRE_OPENED);
         hang_up(&other);
     } while (other.n_frames[WIRE_OPENED] == 0);
     site_close(&site);

@@ -247,6 +247,7 @@ enum status cpu_backend_new(struct model *model, const struct cpu_options *optio
             .kernels = backend->kernels->name,
             .n_threads = pool_threads(backend->pool),
             .weight_bytes = backend->weights.n_bytes + backend->decoder.head.n_bytes,
+            .window_bytes = backend->encoder.job_bytes,
             .sequence_bytes = sequence_bytes(backend->description,
                                              backend->description->encoder.n_positions),
         },
