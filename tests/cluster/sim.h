@@ -115,6 +115,7 @@ uint64_t sim_done_us(const struct sim *sim);        /* when the last client was 
 uint64_t sim_draft_steps(const struct sim *sim, uint32_t client);
 struct sim_work {                           /* of one target */
     uint64_t passes, rows, busy_us;
+    uint64_t audits, audit_mismatches;
     uint64_t gap_max_us;                    /* longest time between two passes of a ready session */
 };
 struct sim_work sim_target_work(const struct sim *sim, uint32_t target);
