@@ -257,8 +257,8 @@ static void users_and_tls_are_asked_for(void **state)
     assert_int_equal(etcd_range(etcd, "y/", &all, &err), STATUS_DENIED);
     look_at_all_calls(etcd);
 
-    /* A token that is not used for two seconds is forgotten: the next login has another one. */
-    uint64_t end = etcd_now_us() + ETCD_PATIENCE_US, pause_us = 2500000, from = etcd_now_us();
+    /* A token that is not used for a second is forgotten: the next login has another one. */
+    uint64_t end = etcd_now_us() + ETCD_PATIENCE_US, pause_us = 1500000, from = etcd_now_us();
     while (etcd_now_us() - from < pause_us)
         etcd_pause();
     enum status rc = STATUS_OK;
