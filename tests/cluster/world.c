@@ -5,6 +5,7 @@
 
 #include "../support/loop.h"
 #include "../support/support.h"
+#include "engine/window.h"
 
 enum { KNOWN_MAX = 4096 };
 
@@ -30,7 +31,9 @@ struct backend *world_backend(struct world *world, uint64_t seed, float mistakes
     struct error err;
     struct backend *backend;
     struct toy_options options = {.seed = seed, .mistakes = mistakes, .time = time,
-                                  .prompted = true,
+                                  .prompted = true, .drafts = seed != 1,
+                                  .recorded = world->options.recorded,
+                                  .n_recorded = world->options.n_recorded,
                                   .script_min = world->options.script_min,
                                   .script_max = world->options.script_max};
     assert_ok(toy_backend_new(&world->toy.description, &options, &backend, &err), &err);
@@ -80,6 +83,23 @@ const int16_t *world_speech(struct world *world, struct speech speech)
     struct known *known = add_known(world, speech);
     known->samples = loop_speech(speech.seed, speech.n_samples);
     return known->samples;
+}
+
+size_t world_recorded_samples(struct world *world, uint64_t seed)
+{
+    const struct engine *engine = &world->toy.engine;
+    const struct toy_options options = {.recorded = world->options.recorded,
+                                        .n_recorded = world->options.n_recorded};
+    uint32_t n_mels = engine->description->n_mels;
+    float *mel = calloc((size_t)n_mels * WINDOW_FRAMES, sizeof(*mel));
+    int16_t *samples = loop_speech(seed, WINDOW_RATE);  /* the beginning says which one it is */
+    assert_non_null(mel);
+    mel_compute(engine->mel, samples, WINDOW_RATE, WINDOW_FRAMES, mel);
+    struct backend_features features = {.mel = mel, .n_mels = n_mels, .n_frames = WINDOW_FRAMES};
+    const struct toy_recorded *recorded = &options.recorded[toy_recording(&options, &features)];
+    free(mel);
+    free(samples);
+    return (size_t)(recorded->seconds * (float)WINDOW_RATE);
 }
 
 static struct key key_of(struct speech speech, const struct wire_rules *rules)

@@ -22,6 +22,8 @@ struct expected {
 struct world_options {
     uint32_t script_min, script_max;        /* text tokens in a window (toy.h) */
     float mistakes;                         /* of the target's own model */
+    const struct toy_recorded *recorded;    /* scripts and the drafts' mistakes (toy.h), or NULL */
+    uint32_t n_recorded;
 };
 
 struct known;
@@ -40,6 +42,9 @@ void world_close(struct world *world);
 const int16_t *world_speech(struct world *world, struct speech speech);
 const struct expected *world_expected(struct world *world, struct speech speech,
                                       const struct client_options *options);
+
+/* How long the recording is that speech of this seed holds, in samples. */
+size_t world_recorded_samples(struct world *world, uint64_t seed);
 
 /* A backend of the same vocabulary. seed 1 and the world's mistakes: the target's model. */
 struct backend *world_backend(struct world *world, uint64_t seed, float mistakes,

@@ -106,6 +106,26 @@ static uint64_t hash_features(const struct backend_features *f, bool *silent)
     return hash;
 }
 
+static const struct toy_recorded *recording(const struct toy_options *options, uint64_t audio)
+{
+    return &options->recorded[mix(audio ^ options->n_recorded) % options->n_recorded];
+}
+
+uint32_t toy_recording(const struct toy_options *options, const struct backend_features *features)
+{
+    bool silent;
+    return (uint32_t)(recording(options, hash_features(features, &silent)) - options->recorded);
+}
+
+/* What the target said is what the draft did not put in. */
+static uint32_t recorded_length(const struct toy_recorded *recorded)
+{
+    uint32_t n = 0;
+    for (const char *edit = recorded->edits; *edit; edit++)
+        n += *edit != 'i';
+    return n;
+}
+
 static uint32_t script_max(const struct toy_options *options)
 {
     uint32_t max = options && options->script_max ? options->script_max : SCRIPT_DEFAULT;
@@ -119,6 +139,8 @@ static uint32_t make_script(const struct model_description *m, uint64_t audio,
     uint32_t longest = script_max(options);
     uint32_t shortest = options && options->script_min ? MIN(options->script_min, longest) : 1;
     uint32_t n = shortest + (uint32_t)(mix(audio) % (longest - shortest + 1));
+    if (options && options->n_recorded > 0)
+        n = MIN(recorded_length(recording(options, audio)), (uint32_t)SCRIPT_MAX);
     for (uint32_t i = 0; i < n; i++)
         tokens[i] = (int32_t)(mix(audio + i + 1) % (uint32_t)m->special.end);
     return n;
@@ -134,6 +156,28 @@ uint32_t toy_script(const struct model_description *description, const struct to
     n = MIN(n, max);
     memcpy(tokens, script, n * sizeof(*tokens));
     return n;
+}
+
+static int32_t other_token(const struct toy_sequence *s, const struct toy_backend *toy,
+                           uint32_t place)
+{
+    uint64_t hash = mix(mix(toy->options.seed) ^ s->audio ^ place);
+    return (int32_t)(mix(hash) % (uint32_t)toy->base.model->special.end);
+}
+
+/* The script with the recorded mistakes, if this is the draft model. */
+static void hear_recorded(struct toy_sequence *s, const struct toy_backend *toy)
+{
+    int32_t script[SCRIPT_MAX];
+    uint32_t n = make_script(toy->base.model, s->audio, &toy->options, script), place = 0;
+    const char *edit = recording(&toy->options, s->audio)->edits;
+    for (s->n_heard = 0; *edit && s->n_heard < 2 * SCRIPT_MAX && place <= n; edit++) {
+        bool same = *edit == '=' || !toy->options.drafts;
+        uint32_t at = s->n_heard;
+        if (*edit == 'i' ? toy->options.drafts : (same || *edit == 's'))
+            s->heard[s->n_heard++] = same ? script[place] : other_token(s, toy, at);
+        place += *edit != 'i';
+    }
 }
 
 /* The script with this backend's own mistakes. */
@@ -236,7 +280,19 @@ static int32_t next_token(const struct toy_sequence *s, const struct model_descr
     return next_word(s, r);
 }
 
-/* Noise in [0, 1) and a peak of 9.5 to 14: probabilities of about 0.75 to 0.99. */
+/* 9.5 to 14: probabilities of about 0.75 to 0.99; a recorded draft's are its own. */
+static float peak(const struct toy_backend *toy, const struct toy_sequence *s,
+                  const struct reading *r, float chance)
+{
+    static const float noise = 8.1f;        /* log of the sum over e^noise, about 2,000 tokens */
+    if (toy->options.n_recorded == 0 || !toy->options.drafts || s->silent)
+        return 9.5f + 4.5f * chance;
+    const char *confidence = recording(&toy->options, s->audio)->confidence;
+    size_t place = MIN((size_t)r->place, strlen(confidence) - 1);
+    return noise + 0.5f * (float)(confidence[place] - 'a' - 5);
+}
+
+/* Noise in [0, 1) and a peak. */
 static void speak(const struct toy_backend *toy, const struct toy_sequence *s,
                   const struct reading *r, float *logits)
 {
@@ -244,7 +300,7 @@ static void speak(const struct toy_backend *toy, const struct toy_sequence *s,
     uint64_t key = mix(r->hash ^ s->audio ^ mix(toy->options.seed));
     for (uint32_t v = 0; v < m->n_vocab; v++)
         logits[v] = unit(mix(key ^ v));
-    logits[next_token(s, m, r)] += 9.5f + 4.5f * unit(mix(key ^ UINT32_MAX));
+    logits[next_token(s, m, r)] += peak(toy, s, r, unit(mix(key ^ UINT32_MAX)));
     if (s->silent && r->last == m->special.start)
         logits[m->special.no_speech] += 16.0f;
 }
@@ -297,7 +353,10 @@ static enum status verb_encode(struct sequence *base, const struct backend_featu
         base->n_kept = 0;
         kv_init(&s->kv, base->backend->model->decoder.n_positions);
         s->audio = hash_features(features, &s->silent);
-        hear(s, toy);
+        if (toy->options.n_recorded > 0 && !s->silent)
+            hear_recorded(s, toy);
+        else
+            hear(s, toy);
         if (toy->time.pace)
             s->encode_left_us = (uint64_t)(1000.0f * toy->time.pace->encode_ms);
     }

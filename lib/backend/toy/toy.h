@@ -7,6 +7,8 @@
  * seed. Logits are noise keyed by (seed, audio, whole path) plus a peak at the next token, so a row
  * that attends to a wrong key gets other logits, as in a real model.
  *
+ * With `recorded` length, mistakes and confidences are those of a recording, chosen by the audio.
+ *
  * The path says what to do: without <|notimestamps|> in it segments are bracketed by timestamps;
  * after the script comes the end token.
  */
@@ -16,6 +18,14 @@
 #include "backend/backend.h"
 #include "backend/paced/pace.h"
 
+/* What a real draft model made of a real target's text: a letter for each step from the one to the
+ * other. '=': the same token, 's': another, 'd': the draft left one out, 'i': it put one in. */
+struct toy_recorded {
+    float seconds;              /* of speech */
+    const char *edits;
+    const char *confidence;     /* of the draft's tokens and its end: 'a' + 5 + 2 ln(odds) */
+};
+
 struct toy_options {
     uint64_t seed;
     float mistakes;             /* share of places misheard, 0..1 */
@@ -23,6 +33,9 @@ struct toy_options {
     uint32_t script_min;        /* shortest; 0: 1 */
     uint32_t encode_slices;     /* encode takes this many slices under a budget of 0; 0: 4 */
     bool prompted;              /* the first word depends on the previous text in the prompt */
+    const struct toy_recorded *recorded;    /* borrowed; script_min, script_max, mistakes: unused */
+    uint32_t n_recorded;        /* 0: none */
+    bool drafts;                /* it makes the mistakes of the recording's draft model */
     const struct kernels *kernels;  /* NULL: kernels_find(NULL) */
     const struct toy_time *time;    /* copied; NULL: work takes no time but its own */
 };
@@ -45,6 +58,9 @@ uint32_t toy_open_sequences(const struct backend *toy);
 MUST_CHECK enum status toy_backend_new(const struct model_description *description,
                                        const struct toy_options *options, struct backend **out,
                                        struct error *err);
+
+/* The recording that these features hold. */
+uint32_t toy_recording(const struct toy_options *options, const struct backend_features *features);
 
 /* The script that these features hold; returns its length (at most `max`). */
 uint32_t toy_script(const struct model_description *description, const struct toy_options *options,
