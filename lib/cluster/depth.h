@@ -68,7 +68,8 @@ enum {
     DEPTH_PATIENCE_US = 5000000,
     DEPTH_PROBE_US = 1000000,
     DEPTH_PROBE_LASTS_US = 250000,
-    DEPTH_PROBE_DEPTH = 16
+    DEPTH_PROBE_DEPTH = 16,
+    DEPTH_PROBE_EVERY = 4                   /* at depth 0 a draft step for so many decided tokens */
 };
 
 /* Microseconds of a pass with so many rows; not falling in n_rows. */

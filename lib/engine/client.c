@@ -47,6 +47,7 @@ struct client_depth {
     uint64_t decode_us;                     /* drafting since then, */
     uint32_t n_drafted;                     /* and the tokens that came of it */
     struct depth_advice advice;
+    float probes_left;                      /* draft steps that it may look with, at depth 0 */
     uint64_t since_us;                      /* when the link came up */
 };
 
@@ -171,6 +172,8 @@ static uint32_t draft_ahead(const struct client *client)
 {
     if (!takes_advice(client) || client->depth.advice.depth > 0)
         return UINT32_MAX;
+    if (client->depth.probes_left < 1.0f)
+        return 0;
     return depth_of_client(&client->depth.advice, clock_us(&client->engine->clock),
                            client->depth.since_us);
 }
@@ -394,6 +397,8 @@ static enum status draft_some(struct client *client, bool *worked, struct error 
         enum status rc = drafter_step(u->drafter, &drafted, err);
         *worked |= drafted;
         client->depth.decode_us += stats->decode_us - before.decode_us;
+        if (client->depth.advice.depth == 0)
+            client->depth.probes_left -= (float)(stats->steps - before.steps);
         client->depth.n_drafted += stats->steps - before.steps + stats->recycled - before.recycled;
         return rc;
     }
@@ -602,6 +607,9 @@ static enum status receive_decided(struct client *client, const struct wire_deci
         u->attempt = decided->attempt;
         u->n_decided = 0;
     }
+    client->depth.probes_left =
+        fminf(client->depth.probes_left + (float)decided->n_tokens / DEPTH_PROBE_EVERY,
+              DEPTH_PROBE_DEPTH);
     if (decided->n_before != u->n_decided || decided->n_tokens > WIRE_TOKENS_MAX - u->n_decided)
         return error_set(err, STATUS_CORRUPT, "the target decided tokens %u.. after %u of them",
                          decided->n_before, u->n_decided);

@@ -23,17 +23,30 @@ enum {
 /* Surprises are remembered over about 64; the prior, that a draft goes on behind one. */
 static const float keep_per_cycle = 1.0f - 1.0f / 64.0f, prior_cycles = 4.0f;
 
+/* What the others lose by a longer pass counts for more than what this session gains: with 1, rows
+ * that just pay lengthen the passes of those whose drafts are bad, and their lag is the p99. */
+static const float fairness = 1.5f;
+
+/* Until the client has told. */
+static const float prior_rtt_us = 50000.0f, prior_draft_us = 5000.0f;
+
 bool depth_controlled(const struct target_session *session)
 {
     const struct wire_rules *ask = &session->ask;
-    return session->target->options.depth_control && session->mode == SPEC_MODE_FREE &&
+    const struct target_options *options = &session->target->options;
+    return options->depth_control && options->depth_fixed == 0 && session->mode == SPEC_MODE_FREE &&
            !ask->verbatim && ask->row_price < 0.0f;
 }
 
 uint32_t depth_nodes_max(const struct target_session *session)
 {
     const struct depth_control *control = &session->depth;
+    if (session->target->options.depth_fixed > 0)
+        return session->target->options.depth_fixed;
     if (!depth_controlled(session) || control->chosen_us == 0)
+        return UINT32_MAX;
+    bool gate_only = session->target->policy.latency_goal_us <= 0.0f;
+    if (gate_only && control->advice.depth > 0)
         return UINT32_MAX;
     return control->advice.depth;
 }
@@ -128,13 +141,14 @@ static void choose(struct target_session *session, uint64_t now)
     const struct target_policy *policy = &target->policy;
     struct depth_inputs in = {
         .now_us = now,
-        .rtt_us = control->rtt_us, .rtt_sd_us = control->rtt_sd_us,
-        .draft_us = control->draft.mean,
+        .rtt_us = control->rtt_us > 0.0f ? control->rtt_us : prior_rtt_us,
+        .rtt_sd_us = control->rtt_sd_us,
+        .draft_us = control->draft.at_us ? control->draft.mean : prior_draft_us,
         .at_hand = (control->at_hand + prior_cycles) / (control->cycles + prior_cycles),
         .pass_us = pass_us, .pass_context = &target->cost,
         .queue_us = control->gap.mean,
         .rows_others = control->rows_others.mean, .tokens_others = control->tokens_others.mean,
-        .price = policy->price, .latency_goal_us = policy->latency_goal_us,
+        .price = fairness * policy->price, .latency_goal_us = policy->latency_goal_us,
         .depth_max = policy->drafts ? DEPTH_MAX : 0};
     depth_survival_table(&control->survival, in.survival);
     struct depth_advice before = control->advice;
@@ -172,6 +186,6 @@ void depth_pass(struct target_session *session, uint64_t began_us, uint32_t n_se
         return;
     observe_others(session, began_us, now);
     uint64_t every_us = MAX((uint64_t)CHOOSE_US, (uint64_t)CHOOSE_EACH_US * n_sessions);
-    if (control->rtt_us > 0.0f && control->draft.at_us && now >= control->chosen_us + every_us)
+    if (now >= control->chosen_us + every_us)
         choose(session, now);
 }

@@ -85,8 +85,6 @@ enum status utterance_new(struct target_session *session, uint32_t id,
     spec_draft_clear(&u->draft);
     if (resume)
         adopt_claim(session, u, resume);
-    else
-        audit_begin(session, u);
     audio_buffer_init(&u->audio, u->start);
     clear_sources(u);
     spec_balance_start(&u->balance, &session->target->cost);
@@ -96,10 +94,8 @@ enum status utterance_new(struct target_session *session, uint32_t id,
 
 void utterance_free(struct utterance **utterance)
 {
-    if (*utterance) {
-        audit_drop(*utterance);
+    if (*utterance)
         audio_buffer_release(&(*utterance)->audio);
-    }
     free(*utterance);
     *utterance = NULL;
 }
@@ -109,7 +105,6 @@ void utterance_free(struct utterance **utterance)
 static void finish_utterance(struct target_session *session, struct utterance *u)
 {
     u->phase = PHASE_DONE;
-    audit_end(u);
     struct wire_frame frame = {.kind = WIRE_UTTERANCE_FINAL};
     frame.u.utterance_final.utterance = u->id;
     frame.u.utterance_final.n_windows = u->window;
@@ -124,8 +119,7 @@ void utterance_listen(struct target_session *session, struct utterance *u)
     if (!u->ended && held < WINDOW_SAMPLES)
         return;
     if (u->ended && window_samples(u->start, u->audio.end) == 0) {
-        if (u == session_current(session))  /* they end in the order in which they began */
-            finish_utterance(session, u);
+        finish_utterance(session, u);
         return;
     }
     u->phase = PHASE_ENCODE;
@@ -390,13 +384,16 @@ static struct spec_turn decide_turn(struct target_session *session, struct utter
         .draft_tokens = session->habits.tokens,
         .asking_us = asking_us(session),
     };
-    ask.draft_due = depth_nodes_max(session) > 0 && draft_due(session, u, &ask.draft_at_us);
+    bool waits = session->mode != SPEC_MODE_FREE || !target->encoder_wanted;
+    ask.draft_due =
+        waits && depth_nodes_max(session) > 0 && draft_due(session, u, &ask.draft_at_us);
     ask.patience_us = MAX(u->times.encoded_us, u->times.surprised_us) + PATIENCE_US;
     return spec_turn(&ask);
 }
 
-static void begin_wait(struct target_session *session, struct utterance *u)
+static void begin_wait(struct target_session *session, struct utterance *u, uint64_t until_us)
 {
+    u->waiting_until_us = until_us;
     if (u->waiting)
         return;
     if (u->n_sent < u->attempt.n_decided)
@@ -415,9 +412,12 @@ static void learn_asking(struct draft_habits *habits, float us)
 
 static void end_wait(struct target_session *session, struct utterance *u)
 {
-    float us = (float)(now_us(session) - u->waiting_since_us);
+    uint64_t now = now_us(session);
+    float us = (float)(now - u->waiting_since_us);
+    /* What it did not mean to wait was the target's own time, a slice of another one's encoder. */
     if (u->waiting && session->mode == SPEC_MODE_FREE)
-        spec_balance_wait(&u->balance, us);
+        spec_balance_wait(&u->balance,
+                          (float)(MIN(now, u->waiting_until_us) - u->waiting_since_us));
     if (u->waiting && u->attempt.n_decided > 0)
         learn_asking(&session->habits, us);
     u->waiting = false;
@@ -487,7 +487,7 @@ bool utterance_offer(struct target_session *session, struct utterance *u, struct
         depth_offer(session, &u->tree);
     struct spec_turn turn = decide_turn(session, u);
     if (turn.action == SPEC_WAIT) {
-        begin_wait(session, u);
+        begin_wait(session, u, turn.until_us);
         *until_us = turn.until_us;
         return false;
     }
@@ -598,7 +598,6 @@ static void send_final(struct target_session *session, struct utterance *u,
     final->compression_ratio = was->compression_ratio;
     final->skipped = skipped;
     final->stats = u->stats;
-    audit_window(u, final);
     session_send(session, &frame);
 }
 
