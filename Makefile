@@ -10,7 +10,6 @@
 #   make fuzz     build the fuzz entries with libFuzzer (clang)
 #   make test-speech   exactness over ../shared, where it exists
 #   make bench    side-by-side measurements (see bench/README.md)
-#   make capacity  ten thousand sessions on one target, overload, refusals (bench/capacity.sh)
 #   make study    every policy on the development speech (an hour; see bench/study.sh)
 #   make clean    remove build/
 #
@@ -71,7 +70,7 @@ SUPPORT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c) \
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help run cluster test all build unit test-programs style models deps fuzz test-speech bench capacity study clean FORCE
+.PHONY: help run cluster test all build unit test-programs style models deps fuzz test-speech bench study clean FORCE
 
 help:
 	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
@@ -164,9 +163,6 @@ test-speech: build models
 
 bench: build $(BENCHES:%=$(BIN)/%)
 	bench/run.sh $(BIN)
-
-capacity: build $(BIN)/capacity
-	bench/capacity.sh $(BIN)
 
 study: build
 	bench/study.sh $(BIN)

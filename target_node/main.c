@@ -13,7 +13,6 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -44,7 +43,6 @@ struct values {
     bool encoder_blas;
     int64_t sessions, client_sessions;
     uint64_t memory;
-    const char *audit;
     double idle_timeout, session_timeout;
     const char *tls_certificate, *tls_key, *tls_client_ca;
     struct option_addresses coordinator;
@@ -56,7 +54,6 @@ struct values {
     const char *ticket_key, *api_keys;
     bool allow_anonymous;
     int log_level, log_format;
-    struct options *source;                 /* of all the above, for SIGHUP */
 };
 
 struct node {
@@ -98,11 +95,6 @@ static const struct option table[] = {
      .initial = "0", .group = "Network",
      .help = "Clients served at once; more are refused with a retry time. 0: as many as can be at "
              "work at once (--memory), at most 64."},
-    {.name = "audit", .type = OPTION_STRING, .offset = AT(audit), .initial = "0%",
-     .value_name = "SHARE", .group = "Output",
-     .help = "Share of the utterances, such as 1%, that are decoded again without drafts when "
-             "nobody wants the model (those of a minute at most); texts that differ are counted in "
-             "/metrics and must never be."},
     {.name = "memory", .type = OPTION_SIZE, .offset = AT(memory), .min = 0,
      .max = 1099511627776.0, .initial = "0", .group = "Speed",
      .help = "Memory for model and sessions, such as 4G; 0: nine tenths of what the control group "
@@ -161,10 +153,10 @@ static const struct option table[] = {
     {.name = "interval", .type = OPTION_DURATION, .offset = AT(interval), .min = 0.1, .max = 3600,
      .initial = "1s", .group = "Watch", .help = "`top`: from view to view."},
     {.name = "log-level", .type = OPTION_CHOICE, .offset = AT(log_level),
-     .choices = log_level_names, .initial = "info", .reloads = true, .group = "Output",
+     .choices = log_level_names, .initial = "info", .group = "Output",
      .help = "How much goes to stderr."},
     {.name = "log-format", .type = OPTION_CHOICE, .offset = AT(log_format),
-     .choices = log_format_names, .initial = "text", .reloads = true, .group = "Output",
+     .choices = log_format_names, .initial = "text", .group = "Output",
      .help = "text, or json: an object a line, with time, session and trace. Never what was said."},
 };
 
@@ -241,12 +233,9 @@ static void go_public(const struct values *values, struct node *node)
 }
 
 /* SIGHUP. What has a fault stays as it was. */
-static void read_again(const struct values *values, struct node *node)
+static void read_again(struct node *node)
 {
     struct error err;
-    options_reload_logged(values->source);
-    log_set_level((enum log_level)values->log_level);
-    log_set_format((enum log_format)values->log_format);
     if (gate_reload(node->gate, &err) == STATUS_OK)
         log_line(LOG_INFO, "keys were read again");
     else
@@ -255,15 +244,14 @@ static void read_again(const struct values *values, struct node *node)
 }
 
 /* Returns when the program shall end. */
-static void wait_for_end(const struct values *values, const sigset_t *signals,
-                         struct node *node)
+static void wait_for_end(const sigset_t *signals, struct node *node)
 {
     int number = 0;
     while (sigwait(signals, &number) != 0 || number == SIGUSR1 || number == SIGHUP) {
         if (number == SIGUSR1)
             serve_dump(node->serve);
         else
-            read_again(values, node);
+            read_again(node);
     }
     log_line(LOG_INFO, "%s: finishing open utterances; a second signal ends at once",
              strsignal(number));
@@ -312,17 +300,6 @@ static enum status fit_sessions(const struct values *values, struct node *node, 
     return STATUS_OK;
 }
 
-/* "1%" or "0.01"; false: neither. */
-static bool read_share(const char *text, float *share)
-{
-    char *end;
-    double value = strtod(text, &end);
-    bool percent = *end == '%';
-    value = percent ? value / 100.0 : value;
-    *share = (float)value;
-    return end != text && end[percent] == '\0' && value >= 0.0 && value <= 1.0;
-}
-
 /* Each client has a connection, and with it a file. */
 static void check_file_limit(int64_t sessions)
 {
@@ -350,7 +327,6 @@ static enum status start_serving(const struct values *values, struct node *node,
         return rc;
     options.target.sessions_max = node->plan.sessions;
     options.target.slots_max = node->plan.slots;
-    (void)read_share(values->audit, &options.target.audit_share);
     options.client_sessions_max = (uint32_t)values->client_sessions;
     options.idle_max_us = (uint64_t)(values->idle_timeout * 1e6);
     options.session_max_us = (uint64_t)(values->session_timeout * 1e6);
@@ -391,7 +367,7 @@ static enum status run(const struct values *values, const sigset_t *signals, str
     if (rc == STATUS_OK)
         rc = start_serving(values, &node, err);
     if (rc == STATUS_OK)
-        wait_for_end(values, signals, &node);
+        wait_for_end(signals, &node);
     observe_draining(node.observe);
     registration_leave(node.registration);
     serve_stop(&node.serve, GRACE_MS);
@@ -407,9 +383,6 @@ static const char *problem_in(const struct values *values)
 {
     if (!values->tls_certificate != !values->tls_key)
         return "--tls-certificate and --tls-key go together";
-    float share;
-    if (!read_share(values->audit, &share))
-        return "--audit is a share of the utterances, such as 1% or 0.01";
     if (values->api_keys && !values->ticket_key)
         return "--api-keys needs --ticket-key: the name of the key is in the ticket";
     if (option_host_is_loopback(values->listen.host) || values->ticket_key ||
@@ -451,7 +424,6 @@ int main(int argc, char **argv)
         return exit_code;
     log_init("target_node", (enum log_level)values.log_level);
     log_set_format((enum log_format)values.log_format);
-    values.source = options;
     uint32_t n_words;
     const char *const *words = options_positional(options, &n_words);
     bool top = n_words > 0 && strcmp(words[0], "top") == 0;

@@ -18,6 +18,7 @@ struct told {                               /* of one utterance */
     bool cancelled;                         /* the user gave it up: nothing may come any more */
     uint64_t spoken_us;                     /* its last sample was there */
     uint64_t ended_us;
+    uint64_t decode_us;                     /* on the target, from encoded to final, all windows */
     uint32_t n_resumes;                     /* streams lost while it was open */
 };
 

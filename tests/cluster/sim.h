@@ -53,6 +53,8 @@ struct sim_options {
     struct target_options target;
     struct target_policy policy;
     const struct pace *target_pace, *draft_pace;    /* borrowed */
+    const struct pace *colocated_pace;      /* drafts are made on the targets; NULL: they are not */
+    uint32_t colocated_depth;               /* so far ahead */
     bool skew;                              /* clocks differ: origin, and 0.5 % in rate */
     uint64_t patience_us;                   /* of clients without a target; 0: a minute */
 };
@@ -115,8 +117,9 @@ uint64_t sim_done_us(const struct sim *sim);        /* when the last client was 
 uint64_t sim_draft_steps(const struct sim *sim, uint32_t client);
 struct sim_work {                           /* of one target */
     uint64_t passes, rows, busy_us;
-    uint64_t audits, audit_mismatches;
     uint64_t gap_max_us;                    /* longest time between two passes of a ready session */
+    uint64_t depth_us;                      /* integral of sessions with work and depth > 0 */
+    uint64_t control_us;                    /* ... of sessions with work whose depth is chosen */
 };
 struct sim_work sim_target_work(const struct sim *sim, uint32_t target);
 

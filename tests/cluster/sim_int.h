@@ -72,6 +72,7 @@ struct line {
 struct connection {
     struct line *line;                      /* NULL: free place */
     struct target_session *session;
+    struct sim_colocated *colocated;        /* NULL: the client drafts, or nobody */
     uint64_t opened_us;                     /* engine clock */
     bool owed;
     uint32_t final_next[WIRE_UTTERANCES_MAX];
@@ -203,6 +204,14 @@ void sim_target_stop(struct sim_target *target);
 bool sim_target_admits(struct line *line);
 void sim_target_drain(struct sim_target *target, uint64_t down_us);
 void sim_client_free(struct sim_client **client);
+
+/* ---- sim_colocated.c: a draft model on the target's machine ---- */
+
+struct sim_colocated *colocated_new(struct sim_target *target, const struct sim_client *client);
+void colocated_free(struct sim_colocated **colocated);
+
+/* Drafts for all windows that decode; moves the target's clock. */
+void colocated_turn(struct sim_target *target);
 
 /* ---- sim_fault.c ---- */
 

@@ -20,7 +20,24 @@ static struct sim_target *target_of(struct node *node)
     return (struct sim_target *)node;
 }
 
+static struct connection *find(struct sim_target *target, const struct line *line)
+{
+    for (uint32_t i = 0; i < target->n_connections; i++)
+        if (target->connections[i].line == line)
+            return &target->connections[i];
+    return NULL;
+}
+
 /* ---- frames out ---- */
+
+static void note_decoded(struct sim_target *target, struct line *line, uint32_t utterance)
+{
+    struct history *history = &line->client->history;
+    const struct connection *c = find(target, line);
+    const struct utterance *u = c && c->session ? session_current(c->session) : NULL;
+    if (u && u->id == utterance && utterance < history->n)
+        history->told[utterance].decode_us += clock_us(&target->engine.clock) - u->times.encoded_us;
+}
 
 static bool send_frame(void *context, const struct wire_frame *frame)
 {
@@ -28,9 +45,11 @@ static bool send_frame(void *context, const struct wire_frame *frame)
     struct sim_target *target = line->target;
     struct sim *sim = line->sim;
     uint64_t now = target->node.now_us;
-    if (frame->kind == WIRE_WINDOW_FINAL)
+    if (frame->kind == WIRE_WINDOW_FINAL) {
         sim_reached(sim, line->client, target, SIM_FINAL, sim->now_us,
                     now + line->client->plan.net.delay_us);
+        note_decoded(target, line, frame->u.window_final.utterance);
+    }
     if (line_send(line, CLIENT_SIDE, frame, now))
         return true;
     line_close(line, TARGET_SIDE, now, STATUS_EXHAUSTED, "the client does not read its frames");
@@ -54,14 +73,6 @@ static void watchdog(struct node *node, uint64_t us)
 
 /* ---- streams ---- */
 
-static struct connection *find(struct sim_target *target, const struct line *line)
-{
-    for (uint32_t i = 0; i < target->n_connections; i++)
-        if (target->connections[i].line == line)
-            return &target->connections[i];
-    return NULL;
-}
-
 static void end_stream(struct sim_target *target, struct connection *c, enum status code,
                        const char *text)
 {
@@ -71,6 +82,7 @@ static void end_stream(struct sim_target *target, struct connection *c, enum sta
         line_close(c->line, TARGET_SIDE, target->node.now_us, code, text);
     target_session_close(&c->session);
     admit_leave(target->admission, &c->line->seat);
+    colocated_free(&c->colocated);
     c->line = NULL;
 }
 
@@ -112,6 +124,8 @@ static void open_stream(struct sim_target *target, struct line *line)
     enum status rc = target_session_open(target->target, sink, &c->session, &err);
     if (rc == STATUS_OK && line->client->plan.owner)
         rc = target_session_owner(c->session, line->client->plan.owner, &err);
+    if (rc == STATUS_OK && target->node.sim->options.colocated_pace)
+        c->colocated = colocated_new(target, line->client);
     if (rc != STATUS_OK)
         end_stream(target, c, rc, err.text);
 }
@@ -121,6 +135,8 @@ static void take_frame(struct sim_target *target, struct connection *c, const st
     struct wire_frame frame;
     struct error err;
     enum status rc = wire_unpack(item->bytes.data, item->bytes.size, true, &frame, &err);
+    if (c->colocated && rc == STATUS_OK && frame.kind == WIRE_OPEN)
+        frame.u.open.rules.use_drafts = true;
     if (rc == STATUS_OK) {
         rc = target_session_receive(c->session, &frame, &err);
         wire_frame_release(&frame);
@@ -202,9 +218,8 @@ static void count_work(struct sim_target *target)
 {
     const struct target *t = target->target;
     uint64_t now = clock_us(&target->engine.clock);
-    target->work.audits = t->counts.audits;
-    target->work.audit_mismatches = t->counts.audit_mismatches;
-    target->work.busy_us += target->node.now_us - target->began_us;
+    if (t->n_sessions > 0)                  /* else it measures itself */
+        target->work.busy_us += target->node.now_us - target->began_us;
     if (t->n_sessions > 0 && t->pass.n > 0) {
         target->work.passes++;
         target->work.rows += t->pass.n;
@@ -213,6 +228,11 @@ static void count_work(struct sim_target *target)
         const struct utterance *u = session_current(s);
         if (!u || s->dead || u->waiting || u->phase < PHASE_DETECT || u->phase > PHASE_DECODE)
             continue;
+        if (s->depth.chosen_us != 0) {
+            target->work.control_us += target->node.now_us - target->began_us;
+            target->work.depth_us +=
+                s->depth.advice.depth > 0 ? target->node.now_us - target->began_us : 0;
+        }
         uint64_t since = MAX(u->times.rows_us, u->times.encoded_us);
         target->work.gap_max_us = MAX(target->work.gap_max_us, now - since);
     }
@@ -239,8 +259,7 @@ static void audit(struct sim_target *target)
     for (uint32_t i = 0; i < target->n_connections; i++)
         n_streams += target->connections[i].line != NULL;
     uint32_t n_sequences = toy_open_sequences(target->engine.backend);
-    if (t->n_sessions != n_streams || n_sequences != n_streams + (t->probe.sequence != NULL) +
-                                                          (t->audit.session != NULL))
+    if (t->n_sessions != n_streams || n_sequences != n_streams + (t->probe.sequence != NULL))
         sim_violated(target->node.sim, "target %u: %u sessions and %u sequences for %u streams",
                      target->number, t->n_sessions, n_sequences, n_streams);
 }
@@ -288,6 +307,8 @@ static void turn(struct node *node)
         leave(target);
         return;
     }
+    if (node->sim->options.colocated_pace)
+        colocated_turn(target);
     uint64_t until = target_tick(target->target);
     until = MIN(until, end_streams(target));
     tell_phases(target);
@@ -340,8 +361,10 @@ void sim_target_stop(struct sim_target *target)
 {
     if (!target->target)
         return;
-    for (uint32_t i = 0; i < target->n_connections; i++)
+    for (uint32_t i = 0; i < target->n_connections; i++) {
         target_session_close(&target->connections[i].session);
+        colocated_free(&target->connections[i].colocated);
+    }
     for (uint32_t i = 0; i < target->node.sim->n_lines; i++)
         if (target->node.sim->lines[i]->target == target)
             admit_leave(target->admission, &target->node.sim->lines[i]->seat);

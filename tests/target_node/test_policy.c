@@ -11,7 +11,6 @@
 #include "../../target_node/register.c"
 #include "../../target_node/register_line.c"
 #include "../../target_node/serve.c"
-#include "../../target_node/uplink.c"
 
 enum { HEARTBEAT_MS = 50, TTL_MS = 3 * HEARTBEAT_MS, PATIENCE_US = 30000000 };
 
