@@ -168,14 +168,16 @@ static void write_request(struct placement *placement, struct wire_place *ask)
 
 /* A coordinator that was not told how far a target is could not count it: counted here. Only a
  * clear difference moves a client away from the target that the coordinator has reserved for it:
- * noise in a handshake would undo the balance. Stable. */
+ * noise in a handshake would undo the balance. Nor does time move it to another version than the
+ * first: which one a session gets is the coordinator's choice (a canary's share). Stable. */
 static void order(struct targets *targets)
 {
     for (uint32_t i = 1; i < targets->n; i++)
         for (uint32_t k = i; k > 0; k--) {
             struct known *before = &targets->item[k - 1], *after = &targets->item[k];
             uint32_t noise_us = MAX(before->expected_us / 8, (uint32_t)NOISE_US);
-            if (before->expected_us <= (uint64_t)after->expected_us + noise_us)
+            if (before->fingerprint != after->fingerprint ||
+                before->expected_us <= (uint64_t)after->expected_us + noise_us)
                 break;
             struct known moved = *before;
             *before = *after;

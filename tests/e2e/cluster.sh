@@ -181,4 +181,28 @@ client --coordinator "$coordinator" --no-draft --format json "$good_file"
 [ "$(json "r[0]['stats']['targets'] == ['$other']")" = True ] && ok "nobody is sent there" || fail "nobody is sent there" "$(cat out err)"
 wait "$used_pid" 2>/dev/null
 
+# ---- two versions side by side: a canary gets its share, and is rolled back ----
+
+"$bin/random_model" --like tiny.en --layers 1 --type q8_0 next.gguf >/dev/null 2>&1 || fail "a second version" "no model"
+start_target next --model ./next.gguf -t 1 --coordinator "$coordinator" || exit 2
+next=$address; short=$cards/003.wav
+shows "two versions side by side" "len({x['fingerprint'] for x in t if x['state'] == 'serving'}) == 2"
+version=$(cluster "[x['fingerprint'] for x in t if x['address'] == '$next'][0]")
+coordinator_with() { # NAME ARGUMENTS...
+    kill -TERM "$coordinator_pid"; wait "$coordinator_pid" 2>/dev/null
+    start_coordinator "$1" --listen "127.0.0.1:$port" --canary "$version" "${@:2}"
+    shows "$1: both versions serve" "len({x['fingerprint'] for x in t if x['state'] == 'serving'}) == 2"
+}
+goes_to() { # NAME TARGET
+    client --coordinator "$coordinator" --no-draft --format json "$short"
+    [ "$rc" = 0 ] && [ "$(json "r[0]['stats']['targets'] == ['$2']")" = True ] && ok "$1" || fail "$1" "exit code $rc: $(cat out err)"
+}
+client --target "$next" --no-draft --format json "$short"; json "r[0]['text']" >next.text
+coordinator_with canary --canary-share 1
+goes_to "a canary with all of the share gets the new sessions" "$next"
+verdict "and they have its text" "$(json "r[0]['text']" | cmp - next.text 2>&1)"
+coordinator_with rolled_back --canary-share 0
+goes_to "rolled back: new sessions go to the old version" "$other"
+goes_to "rolled back: each of them" "$other"
+
 e2e_finish
