@@ -10,12 +10,15 @@
 #   make fuzz     build the fuzz entries with libFuzzer (clang)
 #   make test-speech   exactness over ../shared, where it exists
 #   make bench    side-by-side measurements (see bench/README.md)
+#   make capacity  ten thousand sessions on one target, overload, refusals (bench/capacity.sh)
+#   make soak     a cluster at 80 % load that loses something all the time; MINUTES=60 (bench/soak.py)
 #   make study    every policy on the development speech (an hour; see bench/study.sh)
 #   make clean    remove build/
 #
 # Objects of each mode live in build/MODE; a change of flags rebuilds; dependencies are generated.
 
 MODE ?= release
+MINUTES ?= 60
 BUILD := build/$(MODE)
 CC := gcc
 AR := ar
@@ -70,7 +73,7 @@ SUPPORT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c) \
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help run cluster test all build unit test-programs style models deps fuzz test-speech bench study clean FORCE
+.PHONY: help run cluster test all build unit test-programs style models deps fuzz test-speech bench soak capacity study clean FORCE
 
 help:
 	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
@@ -163,6 +166,12 @@ test-speech: build models
 
 bench: build $(BENCHES:%=$(BIN)/%)
 	bench/run.sh $(BIN)
+
+soak: build
+	/usr/bin/python3 bench/soak.py $(BIN) --minutes $(MINUTES)
+
+capacity: build $(BIN)/capacity
+	bench/capacity.sh $(BIN)
 
 study: build
 	bench/study.sh $(BIN)
