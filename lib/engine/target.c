@@ -166,6 +166,8 @@ uint64_t target_tick(struct target *target)
         run_pass(target, &all);
     uint64_t pass_us = clock_us(&target->engine->clock) - start;
     worked |= target_encode(target, &seen, all.n_urgent, pass_us);
+    if (!seen.their_turn)
+        target->urgent_us += clock_us(&target->engine->clock) - start;
     uint64_t next = MIN(keep_alive(target), all.until_us);
     uint64_t rest = give_memory_back(target);
     uint64_t now = clock_us(&target->engine->clock);

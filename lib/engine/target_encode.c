@@ -11,8 +11,8 @@
  * only listens is given to it; else it waits until a window is done.
  *
  * While somebody waits, those with time get only what is left over: a place in passes that run
- * anyway, slices in which nobody urgent has rows. Once one of them has waited for LONG_US, every
- * fifth tick is theirs, so that no load starves them.
+ * anyway, slices in which nobody urgent has rows. Once one of them has waited for LONG_US, a fifth
+ * of the time is theirs, a slice at a time, so that no load starves them.
  */
 #include "engine/target_encode.h"
 
@@ -20,8 +20,8 @@
 
 enum {
     SLICE_MIN_US = 2000,                    /* less is mostly overhead */
-    LONG_US = 2000000,
-    URGENT_TURNS = 4                        /* then one of those that have waited for long */
+    LONG_US = 5000000,
+    URGENT_SLICES = 4                       /* then one of those that have waited for long */
 };
 
 bool utterance_is_urgent(const struct utterance *u)
@@ -71,8 +71,10 @@ struct work_seen target_see(struct target *target)
         seen.long_wait |= !urgent && now >= u->times.ready_us + LONG_US;
     }
     bool others_wait = seen.urgent_encode + seen.urgent_decode > 0 && seen.long_wait;
-    seen.their_turn = others_wait && target->n_urgent_turns >= URGENT_TURNS;
-    target->n_urgent_turns = seen.their_turn || !others_wait ? 0 : target->n_urgent_turns + 1;
+    uint64_t urgent_us = URGENT_SLICES * (uint64_t)target->options.slice_us;
+    seen.their_turn = others_wait && target->urgent_us >= urgent_us;
+    if (seen.their_turn || !others_wait)
+        target->urgent_us = 0;
     return seen;
 }
 

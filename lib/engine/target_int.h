@@ -136,7 +136,7 @@ struct target {
     uint32_t n_by_id;
     struct target_owner **owners;           /* [n_by_id]: those with sessions */
     struct encoder_place places[BACKEND_WINDOWS];
-    uint32_t n_urgent_turns;                /* in a row, while one with time has waited for long */
+    uint64_t urgent_us;                     /* had by them while another one has waited for long */
     struct spec_cost cost;
     struct window_costs mean;
     struct pass pass;
