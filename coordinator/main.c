@@ -46,6 +46,7 @@ struct values {
     bool allow_anonymous;
     const char *tls_certificate, *tls_key, *tls_client_ca, *tls_ca, *tls_server_name;
     int log_level, log_format;
+    struct options *source;                 /* of all the above, for SIGHUP */
 };
 
 /* What targets and clients may do; co-located drafts are no mode of a target yet. */
@@ -68,18 +69,18 @@ static const struct option table[] = {
      .initial = "500ms", .group = "Serve",
      .help = "How often a target reports. One that missed three is gone."},
     {.name = "latency-goal", .type = OPTION_DURATION, .offset = AT(latency_goal), .min = 0,
-     .max = 60, .initial = "0", .group = "Serve",
+     .max = 60, .initial = "0", .reloads = true, .group = "Serve",
      .help = "How long a window may take at a target; while it takes longer, drafts are made "
              "dearer (the shadow price). 0: no goal."},
     {.name = "modes", .type = OPTION_CHOICE, .offset = AT(modes), .choices = mode_names,
-     .initial = "all", .group = "Serve",
+     .initial = "all", .reloads = true, .group = "Serve",
      .help = "What sessions may do. target-alone: clients are advised not to draft."},
     {.name = "canary", .type = OPTION_STRING, .offset = AT(canary), .value_name = "VERSION",
      .group = "Serve",
      .help = "A version (as `coordinator status` shows it) that gets only a share of the new "
              "sessions. Others go to the other versions."},
     {.name = "canary-share", .type = OPTION_FLOAT, .offset = AT(canary_share), .min = 0, .max = 1,
-     .initial = "0.05", .group = "Serve", .help = "That share."},
+     .initial = "0.05", .reloads = true, .group = "Serve", .help = "That share."},
     {.name = "etcd", .type = OPTION_ADDRESSES, .offset = AT(etcd), .min = 1, .max = 65535,
      .value_name = "HOST:PORT,...", .group = "Several",
      .help = "etcd (v3) servers, for several coordinators: one of them leads and publishes the "
@@ -134,10 +135,10 @@ static const struct option table[] = {
      .help = "Serve /metrics (Prometheus), /healthz and /readyz there over plain HTTP; off unless "
              "given. :9100 is loopback only, 0.0.0.0:9100 all addresses."},
     {.name = "log-level", .type = OPTION_CHOICE, .offset = AT(log_level),
-     .choices = log_level_names, .initial = "info", .group = "Output",
+     .choices = log_level_names, .initial = "info", .reloads = true, .group = "Output",
      .help = "How much goes to stderr."},
     {.name = "log-format", .type = OPTION_CHOICE, .offset = AT(log_format),
-     .choices = log_format_names, .initial = "text", .group = "Output",
+     .choices = log_format_names, .initial = "text", .reloads = true, .group = "Output",
      .help = "text, or json: an object a line, with time, session and trace. Never what was said."},
 };
 
@@ -220,10 +221,23 @@ static void collect_certificate(void *context, FILE *out)
     metrics_certificate(out, coordinator_certificate_expiry(context));
 }
 
+static struct coordinator_tuning tuning_from(const struct values *values)
+{
+    return (struct coordinator_tuning){
+        .latency_goal_ms = (uint32_t)(values->latency_goal * 1000.0 + 0.5),
+        .modes = mode_sets[values->modes], .canary_share = (float)values->canary_share};
+}
+
 /* SIGHUP. What has a fault stays as it was. */
-static void read_again(struct coordinator *coordinator, struct issuer *issuer)
+static void read_again(struct coordinator *coordinator, struct issuer *issuer,
+                       const struct values *values)
 {
     struct error err;
+    options_reload_logged(values->source);
+    log_set_level((enum log_level)values->log_level);
+    log_set_format((enum log_format)values->log_format);
+    const struct coordinator_tuning tuning = tuning_from(values);
+    coordinator_tune(coordinator, &tuning);
     if (issuer_reload(issuer, &err) == STATUS_OK)
         log_line(LOG_INFO, "keys were read again");
     else
@@ -231,16 +245,22 @@ static void read_again(struct coordinator *coordinator, struct issuer *issuer)
     (void)coordinator_reload_certificate(coordinator, &err);    /* the log says how it went */
 }
 
+static uint32_t period_of(const struct values *values)
+{
+    return (uint32_t)(values->heartbeat * 1000.0 + 0.5);
+}
+
 /* Ticks until the program shall end; returns the signal that said so. */
 static int tick_until_told(struct coordinator *coordinator, struct issuer *issuer,
-                           uint32_t period_ms, const sigset_t *signals)
+                           const struct values *values, const sigset_t *signals)
 {
+    uint32_t period_ms = period_of(values);
     const struct timespec period = {.tv_sec = period_ms / 1000,
                                     .tv_nsec = (long)(period_ms % 1000) * 1000000};
     for (;;) {
         int number = sigtimedwait(signals, NULL, &period);
         if (number == SIGHUP)
-            read_again(coordinator, issuer);
+            read_again(coordinator, issuer, values);
         else if (number < 0)
             coordinator_tick(coordinator);
         else
@@ -278,14 +298,13 @@ static enum status serve(const struct values *values, uint64_t canary, const sig
     struct coordinator *coordinator = NULL;
     struct probes *probes = NULL;
     char listen[OPTION_HOST_MAX + 16];
-    uint32_t period_ms = (uint32_t)(values->heartbeat * 1000.0 + 0.5);
     struct coordinator_options options = {
         .listen = listen,
         .bus_host = values->bus.host[0] ? values->bus.host : NULL,
         .bus_port = values->bus.port,
         .tls = {.ca = values->tls_client_ca, .certificate = values->tls_certificate,
                 .key = values->tls_key},
-        .registry = {.heartbeat_ms = period_ms, .canary_fingerprint = canary,
+        .registry = {.heartbeat_ms = period_of(values), .canary_fingerprint = canary,
                      .canary_share = (float)values->canary_share},
         .latency_goal_ms = (uint32_t)(values->latency_goal * 1000.0 + 0.5),
         .modes = mode_sets[values->modes],
@@ -313,7 +332,7 @@ static enum status serve(const struct values *values, uint64_t canary, const sig
             log_line(LOG_INFO, "bus on ports %u (loads) and %u (policy)",
                      coordinator_bus(coordinator).load_port,
                      coordinator_bus(coordinator).policy_port);
-        int number = tick_until_told(coordinator, options.issuer, period_ms, signals);
+        int number = tick_until_told(coordinator, options.issuer, values, signals);
         log_line(LOG_INFO, "%s: targets and clients go on without it", strsignal(number));
         signals_unblock_ends();
     }
@@ -421,6 +440,7 @@ int main(int argc, char **argv)
         return exit_code;
     log_init("coordinator", (enum log_level)values.log_level);
     log_set_format((enum log_format)values.log_format);
+    values.source = options;
     const char *const *words = options_positional(options, &n_words);
     bool serves = n_words == 0 || strcmp(words[0], "serve") == 0;
     if (values.canary)

@@ -397,6 +397,15 @@ uint16_t coordinator_port(const struct coordinator *coordinator)
     return rpc_server_port(coordinator->server);
 }
 
+void coordinator_tune(struct coordinator *coordinator, const struct coordinator_tuning *tuning)
+{
+    pthread_mutex_lock(&coordinator->lock);
+    coordinator->options.latency_goal_ms = tuning->latency_goal_ms;
+    coordinator->options.modes = tuning->modes;
+    registry_set_canary_share(coordinator->registry, tuning->canary_share);
+    pthread_mutex_unlock(&coordinator->lock);
+}
+
 enum status coordinator_reload_certificate(struct coordinator *coordinator, struct error *err)
 {
     return rpc_server_reload(coordinator->server, err);

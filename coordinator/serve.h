@@ -40,6 +40,13 @@ struct wire_bus coordinator_bus(const struct coordinator *coordinator);
 /* Once a heartbeat period: forgets who is gone (and says so), moves the shadow price. */
 void coordinator_tick(struct coordinator *coordinator);
 
+/* What an operator may change while it runs; with the next answers. */
+struct coordinator_tuning {
+    uint32_t latency_goal_ms, modes;
+    float canary_share;
+};
+void coordinator_tune(struct coordinator *coordinator, const struct coordinator_tuning *tuning);
+
 /* Reads the PEM files again now (they are also read when they change); the log says how it went. */
 enum status coordinator_reload_certificate(struct coordinator *coordinator, struct error *err);
 

@@ -54,6 +54,7 @@ struct values {
     const char *ticket_key, *api_keys;
     bool allow_anonymous;
     int log_level, log_format;
+    struct options *source;                 /* of all the above, for SIGHUP */
 };
 
 struct node {
@@ -153,10 +154,10 @@ static const struct option table[] = {
     {.name = "interval", .type = OPTION_DURATION, .offset = AT(interval), .min = 0.1, .max = 3600,
      .initial = "1s", .group = "Watch", .help = "`top`: from view to view."},
     {.name = "log-level", .type = OPTION_CHOICE, .offset = AT(log_level),
-     .choices = log_level_names, .initial = "info", .group = "Output",
+     .choices = log_level_names, .initial = "info", .reloads = true, .group = "Output",
      .help = "How much goes to stderr."},
     {.name = "log-format", .type = OPTION_CHOICE, .offset = AT(log_format),
-     .choices = log_format_names, .initial = "text", .group = "Output",
+     .choices = log_format_names, .initial = "text", .reloads = true, .group = "Output",
      .help = "text, or json: an object a line, with time, session and trace. Never what was said."},
 };
 
@@ -233,9 +234,12 @@ static void go_public(const struct values *values, struct node *node)
 }
 
 /* SIGHUP. What has a fault stays as it was. */
-static void read_again(struct node *node)
+static void read_again(const struct values *values, struct node *node)
 {
     struct error err;
+    options_reload_logged(values->source);
+    log_set_level((enum log_level)values->log_level);
+    log_set_format((enum log_format)values->log_format);
     if (gate_reload(node->gate, &err) == STATUS_OK)
         log_line(LOG_INFO, "keys were read again");
     else
@@ -244,14 +248,15 @@ static void read_again(struct node *node)
 }
 
 /* Returns when the program shall end. */
-static void wait_for_end(const sigset_t *signals, struct node *node)
+static void wait_for_end(const struct values *values, const sigset_t *signals,
+                         struct node *node)
 {
     int number = 0;
     while (sigwait(signals, &number) != 0 || number == SIGUSR1 || number == SIGHUP) {
         if (number == SIGUSR1)
             serve_dump(node->serve);
         else
-            read_again(node);
+            read_again(values, node);
     }
     log_line(LOG_INFO, "%s: finishing open utterances; a second signal ends at once",
              strsignal(number));
@@ -367,7 +372,7 @@ static enum status run(const struct values *values, const sigset_t *signals, str
     if (rc == STATUS_OK)
         rc = start_serving(values, &node, err);
     if (rc == STATUS_OK)
-        wait_for_end(signals, &node);
+        wait_for_end(values, signals, &node);
     observe_draining(node.observe);
     registration_leave(node.registration);
     serve_stop(&node.serve, GRACE_MS);
@@ -424,6 +429,7 @@ int main(int argc, char **argv)
         return exit_code;
     log_init("target_node", (enum log_level)values.log_level);
     log_set_format((enum log_format)values.log_format);
+    values.source = options;
     uint32_t n_words;
     const char *const *words = options_positional(options, &n_words);
     bool top = n_words > 0 && strcmp(words[0], "top") == 0;

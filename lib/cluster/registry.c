@@ -130,6 +130,11 @@ enum wire_verdict registry_heartbeat(struct registry *registry, uint64_t now_us,
     return WIRE_KNOWN;
 }
 
+void registry_set_canary_share(struct registry *registry, float share)
+{
+    registry->options.canary_share = share;
+}
+
 bool registry_load(struct registry *registry, uint64_t now_us,
                    const struct wire_heartbeat *heartbeat)
 {

@@ -48,6 +48,9 @@ enum wire_verdict registry_register(struct registry *registry, uint64_t now_us,
 enum wire_verdict registry_heartbeat(struct registry *registry, uint64_t now_us,
                                      const struct wire_heartbeat *heartbeat, bool *drain);
 
+/* Another share for the canary, from the next session on. */
+void registry_set_canary_share(struct registry *registry, float share);
+
 /* What came over the bus: its load, and that it lives. A placement still counts until the second
  * heartbeat after it. False: not known. */
 bool registry_load(struct registry *registry, uint64_t now_us,

@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config/options_int.h"
 
@@ -76,6 +77,7 @@ enum status options_set_defaults(struct options *options, struct error *err)
         SA_ASSERT(option->type != OPTION_CHOICE || option->choices);
         SA_ASSERT(options_find(program, option->name, strlen(option->name)) == (int)i);
         SA_ASSERT(option->short_name != 'h');
+        SA_ASSERT(!option->reloads || option_reload_possible(option));
         if (!option->initial)
             continue;
         void *value = (char *)options->values + option->offset;
@@ -294,6 +296,21 @@ static enum status read_file(FILE *file, const char *path, char **out, size_t *n
     return status;
 }
 
+enum status options_apply_path(struct options *options, const char *path, struct error *err)
+{
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return error_set(err, STATUS_NOT_FOUND, "--config %s: %m", path);
+    char *text = NULL;
+    size_t n = 0;
+    enum status status = read_file(file, path, &text, &n, err);
+    fclose(file);
+    if (status == STATUS_OK)
+        status = options_apply_text(options, path, text, n, err);
+    free(text);
+    return status;
+}
+
 /* The named file, else the default one if it exists. */
 static enum status apply_file(struct options *options, const char *named,
                               const struct option_environment *environment, struct error *err)
@@ -313,22 +330,11 @@ static enum status apply_file(struct options *options, const char *named,
         options->config_path = NULL;
         return no_memory(err);
     }
-    FILE *file = fopen(options->config_path, "r");
-    if (!file && named)
-        return error_set(err, STATUS_NOT_FOUND, "--config %s: %m", named);
-    if (!file) {
-        free(options->config_path);
-        options->config_path = NULL;
-        return STATUS_OK;
-    }
-    char *text = NULL;
-    size_t n = 0;
-    enum status status = read_file(file, options->config_path, &text, &n, err);
-    fclose(file);
-    if (status == STATUS_OK)
-        status = options_apply_text(options, options->config_path, text, n, err);
-    free(text);
-    return status;
+    if (named || access(options->config_path, F_OK) == 0)
+        return options_apply_path(options, options->config_path, err);
+    free(options->config_path);
+    options->config_path = NULL;
+    return STATUS_OK;
 }
 
 static enum status apply_command_line(struct scan *scan, struct error *err)

@@ -62,6 +62,7 @@ struct option {
     const char *initial;                /* default as text; NULL: zero, NULL or not given */
     const char *const *choices;         /* OPTION_CHOICE: names, ended by NULL */
     const char *value_name;             /* "N", "FILE"; NULL: from the type */
+    bool reloads;                       /* options_reload takes it; neither texts nor addresses */
     const char *group;                  /* heading in --help; its options are shown together */
     const char *help;                   /* one or more sentences; wrapped at the terminal's width */
 };
@@ -108,6 +109,24 @@ const char *const *options_positional(const struct options *options, uint32_t *n
 
 /* Was the option given in the file or on the command line? `name` must be in the table. */
 bool options_given(const struct options *options, const char *name);
+
+enum { OPTION_RELOAD_NAMES_MAX = 256 };
+
+/* What a reload found: "--a, --b", cut when they are many; "": none. */
+struct option_reload {
+    const char *path;                   /* the file, borrowed; NULL: the program has none */
+    char taken[OPTION_RELOAD_NAMES_MAX];
+    char waiting[OPTION_RELOAD_NAMES_MAX];  /* changed too, but they need a restart */
+};
+
+/* Reads the configuration file again (on SIGHUP). What changed there of the options that are marked
+ * lands in the program's struct, unless the command line said otherwise. A file with a fault
+ * changes nothing: statuses as options_parse. */
+MUST_CHECK enum status options_reload(struct options *options, struct option_reload *out,
+                                      struct error *err);
+
+/* The same, and says in the log how it went. */
+void options_reload_logged(struct options *options);
 
 /* The pages; --print-config can be used as a configuration file. */
 void options_print_help(const struct options *options, FILE *out);

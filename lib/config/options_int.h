@@ -50,6 +50,13 @@ MUST_CHECK enum status options_set(struct options *options, const struct option_
 MUST_CHECK enum status options_apply_text(struct options *options, const char *path,
                                           const char *text, size_t n, struct error *err);
 
+/* Reads a configuration file that has to be there. */
+MUST_CHECK enum status options_apply_path(struct options *options, const char *path,
+                                          struct error *err);
+
+/* Can this type of option be taken while the program runs? */
+bool option_reload_possible(const struct option *option);
+
 /* Converts text to the option's value at `value`. For STRING and PATH the pointer is stored. */
 MUST_CHECK enum status option_value_parse(const struct option *option, const char *text,
                                           void *value, struct error *err);

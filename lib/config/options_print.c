@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "config/exit_codes.h"
 #include "config/options_int.h"
 
@@ -103,6 +104,8 @@ static void print_option(struct flow *flow, const struct option *option)
     flow->indent = HELP_INDENT;
     flow_to(flow, HELP_INDENT);
     flow_text(flow, option->help);
+    if (option->reloads)
+        flow_text(flow, "SIGHUP reads it again.");
     default_text(option, text, sizeof(text));
     flow_text(flow, text);
     flow_line(flow);
@@ -270,6 +273,22 @@ bool options_start(const struct option_program *program, int argc, char **argv, 
         *exit_code = EXIT_CODE_FAILED;
     options_free(out);
     return false;
+}
+
+void options_reload_logged(struct options *options)
+{
+    struct option_reload found;
+    struct error err;
+    if (options_reload(options, &found, &err) != STATUS_OK) {
+        log_line(LOG_ERROR, "%s; going on with the options from before", err.text);
+        return;
+    }
+    if (found.path)
+        log_line(LOG_INFO, "%s was read again: %s%s", found.path,
+                 found.taken[0] ? "taken: " : "nothing changed that is taken without a restart",
+                 found.taken);
+    if (found.waiting[0])
+        log_line(LOG_WARN, "%s: changed, but needs a restart: %s", found.path, found.waiting);
 }
 
 int options_usage_error(const struct option_program *program, const char *fmt, ...)

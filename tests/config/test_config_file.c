@@ -198,6 +198,54 @@ static void printed_configuration_reads_back_the_same(void **state)
     options_free(&options_again);
 }
 
+static void a_reload_takes_what_is_marked(void **state)
+{
+    const char *path = write_file(*state, "a.conf", "row-price = 4\nname = before\ncache = 8M\n");
+    struct values v;
+    struct options *options = NULL;
+    struct option_reload found;
+    struct error err = {0};
+    assert_ok(parse(*state, ARGV("--deadline=7s", "--config", path), &v, &options, &err), &err);
+    assert_ok(options_reload(options, &found, &err), &err);
+    assert_string_equal(found.taken, "");
+    assert_string_equal(found.waiting, "");
+    write_file(*state, "a.conf", "row-price = 5\nname = after\ndeadline = 1s\nverbose = yes\n");
+    assert_ok(options_reload(options, &found, &err), &err);
+    assert_string_equal(found.taken, "--row-price, --verbose, --cache");
+    assert_string_equal(found.waiting, "--name");
+    assert_true(v.price > 4.9 && v.price < 5.1);
+    assert_true(v.verbose);
+    assert_int_equal(v.cache, 64 << 20);            /* gone from the file: the default again */
+    assert_true(v.deadline > 6.9 && v.deadline < 7.1);  /* the command line wins */
+    assert_string_equal(v.name, "before");
+    assert_ok(options_reload(options, &found, &err), &err);
+    assert_string_equal(found.taken, "");
+    assert_string_equal(found.waiting, "--name");
+    options_free(&options);
+}
+
+static void a_reload_of_a_bad_file_changes_nothing(void **state)
+{
+    const char *path = write_file(*state, "a.conf", "row-price = 4\n");
+    struct values v;
+    struct options *options = NULL;
+    struct option_reload found;
+    struct error err = {0};
+    assert_ok(parse(*state, ARGV("--config", path), &v, &options, &err), &err);
+    write_file(*state, "a.conf", "row-price = 5\nformat = wrong\n");
+    assert_int_equal(options_reload(options, &found, &err), STATUS_INVALID);
+    assert_non_null(strstr(err.text, "a.conf:2"));
+    assert_true(v.price > 3.9 && v.price < 4.1);
+    assert_int_equal(remove(path), 0);
+    assert_int_equal(options_reload(options, &found, &err), STATUS_NOT_FOUND);
+    assert_true(v.price > 3.9 && v.price < 4.1);
+    options_free(&options);
+    assert_ok(parse(*state, ARGV("--no-config"), &v, &options, &err), &err);
+    assert_ok(options_reload(options, &found, &err), &err);
+    assert_null(found.path);
+    options_free(&options);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, place_new, place_free)
@@ -209,6 +257,8 @@ int main(void)
         TEST(mistakes_name_file_line_and_remedy),
         TEST(bytes_that_are_no_text_are_refused),
         TEST(printed_configuration_reads_back_the_same),
+        TEST(a_reload_takes_what_is_marked),
+        TEST(a_reload_of_a_bad_file_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -169,6 +169,23 @@ PYTHON
 )"
 verdict "no words in any log" "$(grep -liE 'spades|of hearts' ./*.log err)"
 
+# ---- options that are read again ----
+
+printf 'latency-goal = 100ms\nlog-level = info\n' >live.conf
+"$bin/coordinator" --config live.conf --listen 127.0.0.1:0 2>live.log & coordinator_pid=$!
+wait_for 20 listens_or_ended live.log "$coordinator_pid"
+coordinator=$(address_in live.log)
+goal() { "$bin/coordinator" --no-config status --coordinator "$coordinator" --json >out 2>err; json 'r[0]["policy"]["latency_goal_ms"]'; }
+expect "the goal of the file" "$(goal)" 100
+printf 'latency-goal = 250ms\nheartbeat = 1s\n' >live.conf
+kill -HUP "$coordinator_pid"; wait_for 20 grep -q 'taken: --latency-goal' live.log
+expect "the goal after SIGHUP" "$(goal)" 250
+verdict "what needs a restart is named" "$(grep -q 'needs a restart: --heartbeat$' live.log || cat live.log)"
+echo 'latency-goal = soon' >live.conf
+kill -HUP "$coordinator_pid"; wait_for 20 grep -q 'live.conf:1: .*going on with the options' live.log
+expect "the goal after a bad file" "$(goal)" 250
+kill "$coordinator_pid"; wait "$coordinator_pid"
+
 # ---- nobody unnamed beyond this machine ----
 
 "$bin/target_node" --no-config --model tiny.en --listen 0.0.0.0:0 >out 2>err; rc=$?
