@@ -21,14 +21,14 @@ static const char *state_of(const struct wire_target_row *row)
 void status_print_table(const struct wire_listed *listed, FILE *out)
 {
     uint32_t sessions = 0, room = 0;
-    fprintf(out, "%-24s %-12s %-17s %-8s %9s %5s %9s %9s %8s %7s\n", "TARGET", "MODEL", "VERSION",
+    fprintf(out, "%-24s %-18s %-17s %-8s %9s %5s %9s %9s %8s %7s\n", "TARGET", "MODEL", "VERSION",
             "STATE", "SESSIONS", "BUSY", "QUEUE ms", "WINDOW ms", "PLACED", "AGE ms");
     for (uint32_t i = 0; i < listed->n_targets; i++) {
         const struct wire_target_row *row = &listed->targets[i];
         const struct wire_target_load *load = &row->load;
         char of[24];
         snprintf(of, sizeof(of), "%u/%u", load->sessions, row->info.sessions_max);
-        fprintf(out, "%-24s %-12s %016" PRIx64 "  %-8s %9s %5u %9.1f %9.1f %8" PRIu64 " %7u\n",
+        fprintf(out, "%-24s %-18s %016" PRIx64 "  %-8s %9s %5u %9.1f %9.1f %8" PRIu64 " %7u\n",
                 row->info.address, row->info.model, row->info.fingerprint, state_of(row), of,
                 load->busy, load->queue_us / 1e3, load->window_us / 1e3, row->placed, row->age_ms);
         sessions += load->sessions;

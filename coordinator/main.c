@@ -238,9 +238,10 @@ static void read_again(struct coordinator *coordinator, struct issuer *issuer,
     log_set_format((enum log_format)values->log_format);
     const struct coordinator_tuning tuning = tuning_from(values);
     coordinator_tune(coordinator, &tuning);
-    if (issuer_reload(issuer, &err) == STATUS_OK)
+    bool keys = values->ticket_key || values->api_keys;
+    if (keys && issuer_reload(issuer, &err) == STATUS_OK)
         log_line(LOG_INFO, "keys were read again");
-    else
+    else if (keys)
         log_line(LOG_ERROR, "%s; going on with the keys from before", err.text);
     (void)coordinator_reload_certificate(coordinator, &err);    /* the log says how it went */
 }

@@ -268,9 +268,13 @@ static void say_placed(struct rpc_call *call, const struct wire_place *ask,
     if (placed->retry_ms > 0)
         log_line_about(LOG_DEBUG, &about, "asked to come again in %u ms: %s", placed->retry_ms,
                        placed->reason);
-    else if (placed->n_targets > 0)
-        log_line_about(LOG_INFO, &about, "placed at %s, %u others known",
-                       placed->targets[0].address, placed->n_targets - 1);
+    else
+        log_line_about(LOG_INFO, &about, "placed at %s%s%s%s%s",
+                       placed->n_targets > 0 ? placed->targets[0].address : "none",
+                       placed->n_targets > 1 ? ", then " : "",
+                       placed->n_targets > 1 ? placed->targets[1].address : "",
+                       placed->n_targets > 2 ? ", " : "",
+                       placed->n_targets > 2 ? placed->targets[2].address : "");
 }
 
 /* Who asks for a place shows a key before, and gets a ticket after. */

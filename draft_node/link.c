@@ -229,9 +229,13 @@ const char *link_target(const struct link *link)
     return link->address;
 }
 
-uint32_t link_target_number(const struct link *link)
+uint32_t link_target_places(const struct link *link)
 {
-    return link->number;
+    uint32_t places = 0;
+    for (uint32_t i = 0; i < link->options.n_targets; i++)
+        if (strcmp(link->options.targets[i], link->address) == 0)
+            places |= 1u << i;
+    return places;
 }
 
 int64_t link_certificate_expiry(const struct link *link)

@@ -68,9 +68,11 @@ MUST_CHECK enum status link_connect(struct link *link, uint32_t number, struct e
 /* Ends the present call, if any; its events are dropped. */
 void link_disconnect(struct link *link);
 
-/* Address of the target that is called or connected, and its number in the options. */
+/* Address of the target that is called or connected. */
 const char *link_target(const struct link *link);
-uint32_t link_target_number(const struct link *link);
+
+/* Bits of all numbers that have the present address: one target may stand in several places. */
+uint32_t link_target_places(const struct link *link);
 
 /* When the own certificate expires, in seconds since 1970; 0: there is none. */
 int64_t link_certificate_expiry(const struct link *link);

@@ -214,12 +214,12 @@ static double patience_s(const struct run *run)
 /* Says once per outage and target that the user has to wait, and how long. */
 static void tell(struct run *run, const char *what, const char *why)
 {
-    uint32_t bit = 1u << link_target_number(run->link);
+    uint32_t places = link_target_places(run->link);
     double left_s = patience_s(run);
     bool others = run->options.link.n_targets > 1;
-    if (run->told & bit || left_s < 0.1)
+    if (run->told & places || left_s < 0.1)
         return;
-    run->told |= bit;
+    run->told |= places;
     log_line(LOG_WARN, "%s %s (%s): trying %s for %.0f s", what, link_target(run->link),
              reason(run, why), others ? "the other targets, and again," : "again", left_s);
 }

@@ -240,9 +240,10 @@ static void read_again(const struct values *values, struct node *node)
     options_reload_logged(values->source);
     log_set_level((enum log_level)values->log_level);
     log_set_format((enum log_format)values->log_format);
-    if (gate_reload(node->gate, &err) == STATUS_OK)
+    bool keys = values->ticket_key || values->api_keys;
+    if (keys && gate_reload(node->gate, &err) == STATUS_OK)
         log_line(LOG_INFO, "keys were read again");
-    else
+    else if (keys)
         log_line(LOG_ERROR, "%s; going on with the keys from before", err.text);
     (void)serve_reload_certificate(node->serve, &err);      /* the log says how it went */
 }

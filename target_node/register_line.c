@@ -114,8 +114,8 @@ static void note_drain(struct report_line *line, bool drain)
     line->drained = drain;
     pthread_mutex_unlock(&line->registration->lock);
     if (changed)
-        log_line(LOG_INFO, "the coordinator gives this target %s sessions",
-                 drain ? "no more" : "again");
+        log_line(LOG_INFO, "the coordinator gives this target %s",
+                 drain ? "no more sessions" : "sessions again");
 }
 
 static uint32_t report_once(struct report_line *line)

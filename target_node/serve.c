@@ -389,11 +389,12 @@ static void end_if_over(struct connection *c, uint64_t now, uint64_t *next)
 static void say_ended(const struct connection *c)
 {
     uint64_t age_us = clock_us(&c->serve->engine->clock) - c->opened_us;
+    bool left = c->ended == STATUS_OK || c->ended == STATUS_CANCELLED;
     if (c->counted.opened)
         log_line_about(LOG_INFO, &c->about, "%s, ended (%s) after %.1f s: epoch %" PRIu32 ", %"
                        PRIu64 " windows, %" PRIu64 " rows", rpc_peer(c->call),
-                       status_text(c->ended), (double)age_us / 1e6, c->counted.epoch,
-                       c->counted.windows, c->counted.rows);
+                       left ? "the client left" : status_text(c->ended), (double)age_us / 1e6,
+                       c->counted.epoch, c->counted.windows, c->counted.rows);
 }
 
 /* Frees what is gone: the stream's last callback is over and none of its events waits. */

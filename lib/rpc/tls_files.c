@@ -248,6 +248,17 @@ static bool changed(struct rpc_tls_files *files)
     return any;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool same_content(const struct rpc_pem *a, const struct rpc_pem *b)
+{
+    return same_text(a->ca, b->ca) && same_text(a->certificate, b->certificate) &&
+           same_text(a->key, b->key);
+}
+
 static void say_expiry(const struct rpc_tls_files *files)
 {
     char text[32] = "?";
@@ -291,11 +302,13 @@ enum status rpc_tls_files_refresh(struct rpc_tls_files *files, bool always, stru
     if (differs || always)
         rc = read_all(files->paths, &fresh, &why);
     if ((differs || always) && rc == STATUS_OK) {
+        bool news = !same_content(&files->content.pem, &fresh.pem);
         release(&files->content);
         files->content = fresh;
-        files->generation++;
-        files->warned_us = 0;
-        say_expiry(files);
+        files->generation += news;          /* else only a date or an owner changed */
+        files->warned_us = news ? 0 : files->warned_us;
+        if (news || always)
+            say_expiry(files);
     } else if (rc != STATUS_OK) {
         log_line(LOG_WARN, "%s; going on with what was read before", why.text);
         error_set(err, rc, "%s", why.text);

@@ -32,7 +32,7 @@ void rpc_tls_files_free(struct rpc_tls_files **files);
  * two weeks left. A failure is logged and returned, and what was read before stays. Any thread. */
 enum status rpc_tls_files_refresh(struct rpc_tls_files *files, bool always, struct error *err);
 
-/* What is in use, and how often it was read; the texts are borrowed until rpc_tls_files_unlock. */
+/* What is in use, and how often that changed; the texts are borrowed until rpc_tls_files_unlock. */
 const struct rpc_pem *rpc_tls_files_lock(struct rpc_tls_files *files, uint32_t *generation);
 void rpc_tls_files_unlock(struct rpc_tls_files *files);
 

@@ -42,8 +42,7 @@ verdict "TLS: goes on serving" "$(why_not_text "$good_text")"
 client --target "$address" --tls-ca wrong_ca.pem --no-draft "$good_file"
 verdict "TLS: a renewed certificate without a restart" "$(why_not_text "$good_text")"
 kill -HUP "$tls_pid"
-verdict "TLS: the log names the date" "$(wait_for 20 grep -q 'keys were read again' tls.log &&
-    grep -q 'certificate live.pem was read again: valid until 20' tls.log || tail -n 3 tls.log)"
+verdict "TLS: the log names the date" "$(wait_for 20 grep -q 'certificate live.pem was read again: valid until 20' tls.log || tail -n 3 tls.log)"
 expiry=$(curl -s "http://127.0.0.1:$(sed -n 's/.*metrics on port \([0-9]*\).*/\1/p' tls.log)/metrics" |
     awk '$1 == "specasr_certificate_expiry_seconds" {print $2}')
 verdict "TLS: the metric of its end" "$([ "${expiry:-0}" -gt 172000 ] && [ "$expiry" -le 172800 ] || echo "'$expiry' s")"

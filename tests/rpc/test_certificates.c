@@ -221,6 +221,30 @@ static int lines_for(const char *name, int n_looks)
     return lines;
 }
 
+static void the_same_bytes_again_are_no_news(void **state)
+{
+    (void)state;
+    struct rpc_tls tls = {.ca = in("ca.pem"), .certificate = in("live.pem"), .key = in("live.key")};
+    struct rpc_tls_files *files;
+    struct error err;
+    uint32_t before, after;
+    put_pair("first");
+    assert_ok(rpc_tls_files_new(&tls, &files, &err), &err);
+    rpc_tls_files_lock(files, &before);
+    rpc_tls_files_unlock(files);
+    put_pair("first");
+    assert_ok(rpc_tls_files_refresh(files, false, &err), &err);
+    rpc_tls_files_lock(files, &after);
+    rpc_tls_files_unlock(files);
+    assert_int_equal(after, before);
+    put_pair("second");
+    assert_ok(rpc_tls_files_refresh(files, false, &err), &err);
+    rpc_tls_files_lock(files, &after);
+    rpc_tls_files_unlock(files);
+    assert_int_equal(after, before + 1);
+    rpc_tls_files_free(&files);
+}
+
 static void the_log_warns_before_the_end_but_not_all_the_time(void **state)
 {
     (void)state;
@@ -236,6 +260,7 @@ int main(void)
         cmocka_unit_test(half_a_renewal_changes_nothing),
         cmocka_unit_test(an_expired_certificate_is_replaced_without_a_restart),
         cmocka_unit_test(a_client_shows_its_renewed_certificate),
+        cmocka_unit_test(the_same_bytes_again_are_no_news),
         cmocka_unit_test(the_log_warns_before_the_end_but_not_all_the_time),
     };
     return cmocka_run_group_tests(tests, make_certificates, remove_certificates);
