@@ -39,10 +39,10 @@ void status_print_table(const struct wire_listed *listed, FILE *out)
             listed->n_targets, listed->n_targets == 1 ? "" : "s", sessions, room, listed->placed,
             listed->refused, (double)listed->policy.shadow_price, listed->policy.term,
             (double)listed->uptime_ms / 1e3);
-    if (listed->n_coordinators == 0 && listed->leads)
+    if (listed->coordinators.n == 0 && listed->leads)
         return;
-    fprintf(out, "%u coordinator%s, %s%s%s\n", MAX(listed->n_coordinators, 1u),
-            listed->n_coordinators > 1 ? "s" : "", listed->leader[0] ? "leader " : "no leader",
+    fprintf(out, "%u coordinator%s, %s%s%s\n", MAX(listed->coordinators.n, 1u),
+            listed->coordinators.n > 1 ? "s" : "", listed->leader[0] ? "leader " : "no leader",
             listed->leader, listed->store_up ? "" : "; this one does not reach the store");
 }
 
@@ -109,8 +109,8 @@ static bool add_all(cJSON *object, const struct wire_listed *listed)
     good = others && cJSON_AddBoolToObject(object, "leads", listed->leads) &&
            cJSON_AddBoolToObject(object, "store_up", listed->store_up) &&
            cJSON_AddStringToObject(object, "leader", listed->leader);
-    for (uint32_t i = 0; good && i < listed->n_coordinators; i++)
-        good = cJSON_AddItemToArray(others, cJSON_CreateString(listed->coordinators[i]));
+    for (uint32_t i = 0; good && i < listed->coordinators.n; i++)
+        good = cJSON_AddItemToArray(others, cJSON_CreateString(listed->coordinators.item[i]));
     cJSON *rows = good ? cJSON_AddArrayToObject(object, "targets") : NULL;
     good = rows != NULL;
     for (uint32_t i = 0; good && i < listed->n_targets; i++)

@@ -397,6 +397,10 @@ static const char *problem_in_store(const struct values *values)
     if (!values->etcd_certificate != !values->etcd_key ||
         (values->etcd_certificate && !values->etcd_ca))
         return "--etcd-certificate and --etcd-key go together, with --etcd-ca";
+    for (uint32_t i = 0; i < values->etcd.n; i++)
+        if (values->etcd_user && !values->etcd_ca &&
+            !option_host_is_loopback(values->etcd.item[i].host))
+            return "--etcd-user would send the password in plain text: give --etcd-ca too";
     if (values->etcd_user && strlen(values->etcd_user) >= ETCD_USER_MAX)
         return "--etcd-user is too long";
     if (n == 0 || n >= sizeof(((struct store_options *)NULL)->prefix))

@@ -78,13 +78,13 @@ static struct wire_policy policy_of(const struct coordinator *coordinator)
 
 /* Those of the store, where there are several. */
 static void add_coordinators(const struct coordinator *coordinator,
-                             char (*out)[WIRE_ADDRESS_MAX], uint32_t *n)
+                             struct wire_coordinators *out)
 {
     _Static_assert((int)ELECTION_NAME_MAX == (int)WIRE_ADDRESS_MAX, "a name is an address");
     const struct store_state state = state_of(coordinator);
-    for (uint32_t i = 0; i < state.n_members && *n < WIRE_COORDINATORS_MAX; i++)
+    for (uint32_t i = 0; i < state.n_members && out->n < WIRE_COORDINATORS_MAX; i++)
         if (state.n_members > 1 && wire_address_ok(state.members[i]))
-            memcpy(out[(*n)++], state.members[i], WIRE_ADDRESS_MAX);
+            memcpy(out->item[out->n++], state.members[i], WIRE_ADDRESS_MAX);
 }
 
 static void take_register(struct coordinator *coordinator, uint64_t now,
@@ -94,7 +94,7 @@ static void take_register(struct coordinator *coordinator, uint64_t now,
     answer->verdict = registry_register(coordinator->registry, now, &ask->info, &ask->load);
     answer->heartbeat_ms = coordinator->options.registry.heartbeat_ms;
     answer->policy = policy_of(coordinator);
-    add_coordinators(coordinator, answer->coordinators, &answer->n_coordinators);
+    add_coordinators(coordinator, &answer->coordinators);
     if (answer->verdict == WIRE_KNOWN && coordinator->exchange && ask->info.bus_key[0] &&
         exchange_allow(coordinator->exchange, ask->info.bus_key, ask->info.address))
         answer->bus = exchange_address(coordinator->exchange);
@@ -116,6 +116,7 @@ static void take_heartbeat(struct coordinator *coordinator, uint64_t now,
     saw_term(coordinator, ask->term);
     answer->verdict = registry_heartbeat(coordinator->registry, now, ask, &answer->drain);
     answer->policy = policy_of(coordinator);
+    add_coordinators(coordinator, &answer->coordinators);
     count(coordinator,
           answer->verdict == WIRE_KNOWN        ? COORDINATOR_METRIC_HEARTBEATS_KNOWN
           : answer->verdict == WIRE_SUPERSEDED ? COORDINATOR_METRIC_HEARTBEATS_OLD
@@ -152,7 +153,7 @@ static enum status take_list(struct coordinator *coordinator, uint64_t now,
     answer->store_up = state.connected;
     if (wire_address_ok(state.leader))
         memcpy(answer->leader, state.leader, sizeof(answer->leader));
-    add_coordinators(coordinator, answer->coordinators, &answer->n_coordinators);
+    add_coordinators(coordinator, &answer->coordinators);
     return registry_list(coordinator->registry, now, answer, err);
 }
 

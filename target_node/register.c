@@ -10,12 +10,15 @@
 #include "auth/wall_clock.h"
 #include "base/log.h"
 
+enum { PATIENCE_US = 60000000 };
+
 static bool drained_elsewhere(const struct registration *registration,
                               const struct report_line *line)
 {
     bool drained = false;
     for (uint32_t i = 0; i < registration->n_lines; i++)
-        drained |= registration->lines[i] != line && registration->lines[i]->drained;
+        drained |= registration->lines[i] && registration->lines[i] != line &&
+                   registration->lines[i]->drained;
     return drained;
 }
 
@@ -42,7 +45,9 @@ void registration_obey(struct registration *registration, const char *from,
     if (policy->ttl_ms == 0)                /* it does not lead: it has none to give */
         return;
     pthread_mutex_lock(&registration->lock);
-    bool taken = policy_take(&registration->keeper, clock_us(&registration->clock), policy);
+    uint64_t now = clock_us(&registration->clock);
+    bool taken = policy_take(&registration->keeper, now, policy);
+    registration->policy_us = taken ? now : registration->policy_us;
     pthread_mutex_unlock(&registration->lock);
     if (!taken)
         log_line(LOG_DEBUG, "coordinator %s: a policy of the old term %" PRIu64 " is refused",
@@ -52,22 +57,24 @@ void registration_obey(struct registration *registration, const char *from,
 static bool has_line(const struct registration *registration, const char *coordinator)
 {
     for (uint32_t i = 0; i < registration->n_lines; i++)
-        if (strcmp(registration->lines[i]->coordinator, coordinator) == 0)
+        if (registration->lines[i] && !registration->lines[i]->over &&
+            strcmp(registration->lines[i]->coordinator, coordinator) == 0)
             return true;
     return false;
 }
 
-void registration_meet(struct registration *registration, const struct wire_registered *answer)
+void registration_meet(struct registration *registration,
+                       const struct wire_coordinators *coordinators)
 {
     struct error err = {0};
     pthread_mutex_lock(&registration->lock);
-    for (uint32_t i = 0; i < answer->n_coordinators; i++) {
-        const char *coordinator = answer->coordinators[i];
-        if (has_line(registration, coordinator) || atomic_load(&registration->ending) ||
-            registration->n_lines == REGISTER_COORDINATORS_MAX)
+    for (uint32_t i = 0; i < coordinators->n; i++) {
+        const char *coordinator = coordinators->item[i];
+        if (has_line(registration, coordinator) || atomic_load(&registration->ending))
             continue;
-        log_line(LOG_INFO, "another coordinator: %s", coordinator);
-        if (report_line_start(registration, coordinator, &err) != STATUS_OK)
+        if (report_line_start(registration, coordinator, true, &err) == STATUS_OK)
+            log_line(LOG_INFO, "another coordinator: %s", coordinator);
+        else
             log_line(LOG_WARN, "coordinator %s: %s", coordinator, err.text);
     }
     pthread_mutex_unlock(&registration->lock);
@@ -140,12 +147,13 @@ enum status registration_start(const struct registration_options *options,
     registration->info = options->info;
     registration->info.incarnation = wall_clock_incarnation();
     registration->version = 1;
+    registration->patience_us = PATIENCE_US;
     registration->clock = clock_monotonic();
     pthread_mutex_init(&registration->lock, NULL);
     pthread_mutex_lock(&registration->lock);
     for (uint32_t i = 0; rc == STATUS_OK && i < options->n_coordinators; i++)
         if (!has_line(registration, options->coordinators[i]))
-            rc = report_line_start(registration, options->coordinators[i], err);
+            rc = report_line_start(registration, options->coordinators[i], false, err);
     pthread_mutex_unlock(&registration->lock);
     if (rc != STATUS_OK)
         registration_stop(&registration);
@@ -165,7 +173,8 @@ void registration_serve(struct registration *registration, const struct wire_tar
     join_bus(registration, &err);
     registration->version++;
     for (uint32_t i = 0; i < registration->n_lines; i++)
-        (void)queue_push(registration->lines[i]->wake, registration);
+        if (registration->lines[i])
+            (void)queue_push(registration->lines[i]->wake, registration);
     pthread_mutex_unlock(&registration->lock);
 }
 
@@ -187,12 +196,10 @@ struct registration_state registration_state(struct registration *registration)
     uint64_t now = clock_us(&registration->clock);
     for (uint32_t i = 0; i < registration->n_lines; i++) {
         const struct report_line *line = registration->lines[i];
-        if (line->heard_us == 0)
-            continue;
-        uint64_t age_us = now - line->heard_us;
-        state.age_us = state.age_us ? MIN(state.age_us, age_us) : age_us;
-        state.up = state.up || age_us <= 3 * line->heard_period_us;
+        if (line && line->heard_us)
+            state.up |= now - line->heard_us <= 3 * line->heard_period_us;
     }
+    state.age_us = registration->policy_us ? now - registration->policy_us : 0;
     pthread_mutex_unlock(&registration->lock);
     return state;
 }
@@ -213,10 +220,12 @@ void registration_leave(struct registration *registration)
     pthread_mutex_lock(&registration->lock);    /* from here on no line is added */
     uint32_t n = registration->n_lines;
     for (uint32_t i = 0; i < n; i++)
-        queue_close(registration->lines[i]->wake);
+        if (registration->lines[i])
+            queue_close(registration->lines[i]->wake);
     pthread_mutex_unlock(&registration->lock);
     for (uint32_t i = 0; i < n; i++)
-        pthread_join(registration->lines[i]->thread, NULL);
+        if (registration->lines[i])
+            pthread_join(registration->lines[i]->thread, NULL);
 }
 
 void registration_stop(struct registration **registration_ptr)

@@ -44,7 +44,7 @@ struct wire_policy registration_policy(struct registration *registration);
 /* A collector of lib/metrics: the bus. */
 void registration_collect(void *registration, FILE *out);
 
-/* When a coordinator answered last, and whether that was within three heartbeat periods. */
+/* Whether a coordinator answered within three of its heartbeat periods, and the policy's age. */
 struct registration_state {
     bool up;
     uint64_t age_us;                        /* of its policy; 0: none came yet */

@@ -14,7 +14,8 @@
 
 struct report_line {
     struct registration *registration;
-    uint32_t number;
+    uint32_t number;                        /* its slot */
+    bool heard_of;                          /* from another coordinator, not from the user */
     char coordinator[WIRE_ADDRESS_MAX];
     struct queue *wake;                     /* an item: look at once; closed: end */
     pthread_t thread;
@@ -22,10 +23,12 @@ struct report_line {
     struct rpc_client *client;
     bool registered, told;
     uint32_t period_ms, n_failures;
+    uint64_t failing_us;                    /* since when nobody has answered; 0: it does */
     uint64_t version;                       /* of the info that this coordinator has */
     /* under the registration's lock */
     bool drained;                           /* this coordinator was asked to send nobody here */
     uint64_t heard_us, heard_period_us;     /* the last answer; 0: none yet */
+    bool over;                              /* the thread ends; the slot may be used again */
 };
 
 struct registration {
@@ -34,19 +37,24 @@ struct registration {
     struct exchange *exchange;
     atomic_bool ending;
     pthread_mutex_t lock;                   /* of all below */
-    uint32_t n_lines;
-    struct report_line *lines[REGISTER_COORDINATORS_MAX];      /* those up to n_lines stay */
+    uint32_t n_lines;                       /* slots that were ever used; some may be NULL */
+    struct report_line *lines[REGISTER_COORDINATORS_MAX];
+    uint64_t patience_us;                   /* with one that was only heard of, and is silent */
     struct wire_target_info info;
     uint64_t version;                       /* of the info; higher: register again */
     uint64_t sequence;                      /* of loads, whichever way they go */
     const struct load *load;                /* NULL: warming up */
     struct policy_keeper keeper;
+    uint64_t policy_us;                     /* when the last one was taken; 0: none yet */
 };
 
 /* Starts a thread that keeps one coordinator informed, until its queue is closed: then it says
- * farewell and ends. Under the registration's lock. */
-MUST_CHECK enum status report_line_start(struct registration *registration, const char *coordinator,
-                                  struct error *err);
+ * farewell and ends. One that was only heard of and does not answer for long ends too: coordinators
+ * come and go, addresses with them. Under the registration's lock. STATUS_EXHAUSTED: all slots are
+ * taken, or no thread. */
+MUST_CHECK enum status report_line_start(struct registration *registration,
+                                         const char *coordinator, bool heard_of,
+                                         struct error *err);
 
 /* The thread must have been joined. Accepts NULL. */
 void report_line_free(struct report_line **line);
@@ -60,7 +68,8 @@ struct wire_target_load registration_load(struct registration *registration,
 void registration_obey(struct registration *registration, const char *from,
                        const struct wire_policy *policy);
 
-/* A coordinator named the others. */
-void registration_meet(struct registration *registration, const struct wire_registered *answer);
+/* A coordinator named all that there are. */
+void registration_meet(struct registration *registration,
+                       const struct wire_coordinators *coordinators);
 
 #endif

@@ -12,7 +12,7 @@ enum {
     RETRY_MIN_MS = 250,
     RETRY_MAX_MS = 2000,
     SUPERSEDED_MS = 5000,
-    FAREWELL_MS = 300
+    FAREWELL_MS = 300,
 };
 
 /* Says once per outage that this coordinator is gone. */
@@ -21,6 +21,8 @@ static uint32_t call_failed(struct report_line *line, const struct error *why)
     if (!line->told)
         log_line(LOG_WARN, "coordinator: %s; serving without it, asking again", why->text);
     line->told = true;
+    if (line->failing_us == 0)
+        line->failing_us = clock_us(&line->registration->clock);
     line->registered = false;               /* it may be another process the next time */
     rpc_client_free(&line->client);
     uint32_t pause = (uint32_t)RETRY_MIN_MS << MIN(line->n_failures, 8u);
@@ -46,6 +48,7 @@ static void note_answer(struct report_line *line, const struct wire_policy *poli
 {
     struct registration *registration = line->registration;
     line->n_failures = 0;
+    line->failing_us = 0;
     pthread_mutex_lock(&registration->lock);
     line->heard_us = clock_us(&registration->clock);
     line->heard_period_us = line->period_ms * 1000ull;
@@ -98,7 +101,7 @@ static uint32_t register_once(struct report_line *line)
     if (!line->registered)
         return refused(line, registered->verdict);
     note_bus(line, &registered->bus);
-    registration_meet(registration, registered);
+    registration_meet(registration, &registered->coordinators);
     log_line(request.u.registration.load.state == WIRE_WARMING ? LOG_DEBUG : LOG_INFO,
              "registered with the coordinator %s as %s", line->coordinator,
              request.u.registration.info.address);
@@ -135,6 +138,7 @@ static uint32_t report_once(struct report_line *line)
     const struct wire_heard *heard = &answer.u.heard;
     note_answer(line, &heard->policy);
     note_drain(line, heard->drain);
+    registration_meet(registration, &heard->coordinators);
     if (heard->verdict == WIRE_KNOWN)
         return line->period_ms;
     line->registered = false;
@@ -154,6 +158,22 @@ static void farewell(struct report_line *line)
         wire_coordinator_release(&answer);
 }
 
+/* It was heard of, is silent for long, and may be gone for good: true if the line ends. */
+static bool gives_up(struct report_line *line)
+{
+    static const struct wire_bus none = {0};
+    struct registration *registration = line->registration;
+    if (!line->heard_of || line->failing_us == 0)
+        return false;
+    pthread_mutex_lock(&registration->lock);
+    line->over = clock_us(&registration->clock) - line->failing_us > registration->patience_us;
+    line->drained = line->drained && !line->over;
+    if (line->over && registration->exchange)
+        exchange_peer(registration->exchange, line->number, "", &none);
+    pthread_mutex_unlock(&registration->lock);
+    return line->over;
+}
+
 static void *line_thread(void *argument)
 {
     struct report_line *line = argument;
@@ -171,6 +191,8 @@ static void *line_thread(void *argument)
             pause_ms = report_once(line);
         else
             pause_ms = register_once(line);
+        if (gives_up(line))
+            return NULL;                    /* without the lock again: it may be joined under it */
     }
     farewell(line);
     return NULL;
@@ -186,15 +208,35 @@ void report_line_free(struct report_line **line)
     *line = NULL;
 }
 
+/* A slot that is free, or becomes so; REGISTER_COORDINATORS_MAX: none. */
+static uint32_t free_slot(struct registration *registration)
+{
+    for (uint32_t i = 0; i < registration->n_lines; i++) {
+        struct report_line *line = registration->lines[i];
+        if (line && !line->over)
+            continue;
+        if (line)
+            pthread_join(line->thread, NULL);
+        report_line_free(&registration->lines[i]);
+        return i;
+    }
+    return registration->n_lines;
+}
+
 enum status report_line_start(struct registration *registration, const char *coordinator,
-                       struct error *err)
+                              bool heard_of, struct error *err)
 {
     struct report_line *line = calloc(1, sizeof(*line));
-    SA_ASSERT(registration->n_lines < REGISTER_COORDINATORS_MAX);
     if (!line)
         return error_set(err, STATUS_NO_MEMORY, "no memory for the registration");
     line->registration = registration;
-    line->number = registration->n_lines;
+    line->heard_of = heard_of;
+    line->number = free_slot(registration);
+    if (line->number == REGISTER_COORDINATORS_MAX) {
+        free(line);
+        return error_set(err, STATUS_EXHAUSTED, "there are already %d coordinators",
+                         (int)REGISTER_COORDINATORS_MAX);
+    }
     snprintf(line->coordinator, sizeof(line->coordinator), "%s", coordinator);
     enum status rc = queue_new(4, &line->wake, err);
     if (rc == STATUS_OK && pthread_create(&line->thread, NULL, line_thread, line) != 0)
@@ -203,6 +245,7 @@ enum status report_line_start(struct registration *registration, const char *coo
         report_line_free(&line);
         return rc;
     }
-    registration->lines[registration->n_lines++] = line;
+    registration->lines[line->number] = line;
+    registration->n_lines = MAX(registration->n_lines, line->number + 1);
     return STATUS_OK;
 }

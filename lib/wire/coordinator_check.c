@@ -107,12 +107,12 @@ static const char *problem_in_placed(const struct wire_placed *placed)
     return NULL;
 }
 
-static const char *problem_in_coordinators(uint32_t n, const char (*coordinators)[WIRE_ADDRESS_MAX])
+static const char *problem_in_coordinators(const struct wire_coordinators *coordinators)
 {
-    if (n > WIRE_COORDINATORS_MAX)
+    if (coordinators->n > WIRE_COORDINATORS_MAX)
         return "too many coordinators";
-    for (uint32_t i = 0; i < n; i++)
-        if (!wire_address_ok(coordinators[i]))
+    for (uint32_t i = 0; i < coordinators->n; i++)
+        if (!wire_address_ok(coordinators->item[i]))
             return "a coordinator's address is not HOST:PORT";
     return NULL;
 }
@@ -121,7 +121,7 @@ static const char *problem_in_listed(const struct wire_listed *listed)
 {
     const char *problem = problem_in_policy(&listed->policy);
     if (!problem)
-        problem = problem_in_coordinators(listed->n_coordinators, listed->coordinators);
+        problem = problem_in_coordinators(&listed->coordinators);
     if (listed->leader[0] && !wire_address_ok(listed->leader))
         return "the leader's address is not HOST:PORT";
     if (listed->n_targets > WIRE_CLUSTER_TARGETS_MAX)
@@ -143,8 +143,7 @@ static const char *problem_in_registered(const struct wire_registered *registere
         (bus->load_port > 0) != (bus->key[0] != '\0') ||
         (bus->policy_port > 0) != (bus->key[0] != '\0'))
         return "half a bus";
-    const char *problem =
-        problem_in_coordinators(registered->n_coordinators, registered->coordinators);
+    const char *problem = problem_in_coordinators(&registered->coordinators);
     return problem ? problem : problem_in_verdict(registered->verdict, &registered->policy);
 }
 
@@ -167,7 +166,9 @@ const char *wire_coordinator_problem(const struct wire_coordinator_message *mess
     case WIRE_HEARTBEAT:
         return problem_in_heartbeat(&message->u.heartbeat);
     case WIRE_HEARD:
-        return problem_in_verdict(message->u.heard.verdict, &message->u.heard.policy);
+        problem = problem_in_coordinators(&message->u.heard.coordinators);
+        return problem ? problem
+                       : problem_in_verdict(message->u.heard.verdict, &message->u.heard.policy);
     case WIRE_PLACE:
         return problem_in_place(&message->u.place);
     case WIRE_PLACED:

@@ -108,6 +108,33 @@ static enum status too_many(const char *what, size_t n, size_t limit, struct err
     return error_set(err, STATUS_CORRUPT, "%zu %s, the limit is %zu", n, what, limit);
 }
 
+/* A repeated string, as protobuf-c has it. */
+struct texts {
+    size_t n;
+    char **item;
+};
+
+static struct texts texts_of(const struct wire_coordinators *coordinators,
+                             char *item[WIRE_COORDINATORS_MAX])
+{
+    for (uint32_t i = 0; i < coordinators->n; i++)
+        item[i] = (char *)coordinators->item[i];
+    return (struct texts){coordinators->n, item};
+}
+
+static enum status read_coordinators(struct texts from, struct wire_coordinators *out,
+                                     struct error *err)
+{
+    enum status rc = STATUS_OK;
+    if (from.n > WIRE_COORDINATORS_MAX)
+        return too_many("coordinators", from.n, WIRE_COORDINATORS_MAX, err);
+    out->n = (uint32_t)from.n;
+    for (uint32_t i = 0; i < out->n && rc == STATUS_OK; i++)
+        rc = wire_copy_text(out->item[i], WIRE_ADDRESS_MAX, from.item[i],
+                            "a coordinator's address", err);
+    return rc;
+}
+
 /* ---- Register, Heartbeat ---- */
 
 static enum status pack_register(const struct wire_coordinator_message *message,
@@ -146,35 +173,15 @@ static enum status pack_registered(const struct wire_coordinator_message *messag
     bus.load_port = r->bus.load_port;
     bus.policy_port = r->bus.policy_port;
     bus.key = (char *)r->bus.key;
-    for (uint32_t i = 0; i < r->n_coordinators; i++)
-        coordinators[i] = (char *)r->coordinators[i];
+    const struct texts texts = texts_of(&r->coordinators, coordinators);
     m.verdict = (uint32_t)r->verdict;
     m.heartbeat_ms = r->heartbeat_ms;
     m.policy = &policy;
     if (r->bus.key[0])
         m.bus = &bus;
-    m.n_coordinators = r->n_coordinators;
-    m.coordinators = coordinators;
+    m.n_coordinators = texts.n;
+    m.coordinators = texts.item;
     return wire_emit(&m.base, out, err);
-}
-
-struct coordinator_names {
-    size_t n;
-    char **names;
-};
-
-static enum status read_coordinators(struct coordinator_names from,
-                                     char (*out)[WIRE_ADDRESS_MAX], uint32_t *n,
-                                     struct error *err)
-{
-    enum status rc = STATUS_OK;
-    if (from.n > WIRE_COORDINATORS_MAX)
-        return too_many("coordinators", from.n, WIRE_COORDINATORS_MAX, err);
-    *n = (uint32_t)from.n;
-    for (uint32_t i = 0; i < *n && rc == STATUS_OK; i++)
-        rc = wire_copy_text(out[i], WIRE_ADDRESS_MAX, from.names[i], "a coordinator's address",
-                            err);
-    return rc;
 }
 
 static enum status unpack_registered(const void *from, struct wire_coordinator_message *out,
@@ -185,8 +192,8 @@ static enum status unpack_registered(const void *from, struct wire_coordinator_m
     r->verdict = read_verdict(m->verdict);
     r->heartbeat_ms = m->heartbeat_ms;
     read_policy(m->policy, &r->policy);
-    const struct coordinator_names names = {m->n_coordinators, m->coordinators};
-    enum status rc = read_coordinators(names, r->coordinators, &r->n_coordinators, err);
+    const struct texts texts = {m->n_coordinators, m->coordinators};
+    enum status rc = read_coordinators(texts, &r->coordinators, err);
     if (rc != STATUS_OK || !m->bus)
         return rc;
     r->bus.load_port = m->bus->load_port;
@@ -227,8 +234,12 @@ static enum status pack_heard(const struct wire_coordinator_message *message,
     Specasr__V1__Policy policy;
     fill_policy(&h->policy, &policy);
     m.verdict = (uint32_t)h->verdict;
+    char *coordinators[WIRE_COORDINATORS_MAX];
+    const struct texts texts = texts_of(&h->coordinators, coordinators);
     m.drain = h->drain;
     m.policy = &policy;
+    m.n_coordinators = texts.n;
+    m.coordinators = texts.item;
     return wire_emit(&m.base, out, err);
 }
 
@@ -236,11 +247,11 @@ static enum status unpack_heard(const void *from, struct wire_coordinator_messag
                                 struct error *err)
 {
     const Specasr__V1__HeartbeatAnswer *m = from;
-    (void)err;
+    const struct texts texts = {m->n_coordinators, m->coordinators};
     out->u.heard.verdict = read_verdict(m->verdict);
     out->u.heard.drain = m->drain;
     read_policy(m->policy, &out->u.heard.policy);
-    return STATUS_OK;
+    return read_coordinators(texts, &out->u.heard.coordinators, err);
 }
 
 /* ---- Place ---- */
@@ -431,10 +442,9 @@ static enum status pack_listed(const struct wire_coordinator_message *message,
     m.leads = l->leads;
     m.store_up = l->store_up;
     m.leader = (char *)l->leader;
-    for (uint32_t i = 0; i < l->n_coordinators; i++)
-        coordinators[i] = (char *)l->coordinators[i];
-    m.n_coordinators = l->n_coordinators;
-    m.coordinators = coordinators;
+    const struct texts texts = texts_of(&l->coordinators, coordinators);
+    m.n_coordinators = texts.n;
+    m.coordinators = texts.item;
     if (rc == STATUS_OK)
         rc = wire_emit(&m.base, out, err);
     free(parts);
@@ -471,8 +481,8 @@ static enum status unpack_listed(const void *from, struct wire_coordinator_messa
     l->leads = m->leads;
     l->store_up = m->store_up;
     read_policy(m->policy, &l->policy);
-    const struct coordinator_names names = {m->n_coordinators, m->coordinators};
-    enum status rc = read_coordinators(names, l->coordinators, &l->n_coordinators, err);
+    const struct texts texts = {m->n_coordinators, m->coordinators};
+    enum status rc = read_coordinators(texts, &l->coordinators, err);
     if (rc == STATUS_OK)
         rc = wire_copy_text(l->leader, sizeof(l->leader), m->leader, "the leader", err);
     for (uint32_t i = 0; i < l->n_targets && rc == STATUS_OK; i++)

@@ -87,13 +87,18 @@ struct wire_bus {
     char key[WIRE_BUS_KEY_MAX];
 };
 
+/* Of a cluster; none: only the one that answers. */
+struct wire_coordinators {
+    uint32_t n;
+    char item[WIRE_COORDINATORS_MAX][WIRE_ADDRESS_MAX];
+};
+
 struct wire_registered {
     enum wire_verdict verdict;
     uint32_t heartbeat_ms;              /* 50..60000 */
     struct wire_policy policy;
     struct wire_bus bus;
-    uint32_t n_coordinators;            /* of the cluster; 0: only the one that answers */
-    char coordinators[WIRE_COORDINATORS_MAX][WIRE_ADDRESS_MAX];
+    struct wire_coordinators coordinators;
 };
 
 struct wire_heartbeat {
@@ -107,6 +112,7 @@ struct wire_heard {
     enum wire_verdict verdict;
     bool drain;
     struct wire_policy policy;
+    struct wire_coordinators coordinators;
 };
 
 struct wire_distance {
@@ -158,8 +164,7 @@ struct wire_listed {
     uint64_t placed, refused;
     bool leads, store_up;
     char leader[WIRE_ADDRESS_MAX];      /* "": none */
-    uint32_t n_coordinators;
-    char coordinators[WIRE_COORDINATORS_MAX][WIRE_ADDRESS_MAX];
+    struct wire_coordinators coordinators;
     uint32_t n_targets;
     struct wire_target_row *targets;    /* [n_targets]; owned by the message */
 };

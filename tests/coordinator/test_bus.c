@@ -11,7 +11,7 @@
 #include "../../target_node/register.c"
 #include "../../target_node/register_line.c"
 
-enum { PATIENCE_US = 30000000 };
+enum { WAIT_MAX_US = 30000000 };
 
 struct cluster {
     struct coordinator *coordinator;
@@ -88,7 +88,7 @@ static uint64_t until_seen(struct cluster *cluster, uint32_t sessions)
 {
     uint64_t begin = now_us();
     atomic_store(&cluster->load.sessions, sessions);
-    while (row_of(cluster).load.sessions != sessions && now_us() - begin < PATIENCE_US)
+    while (row_of(cluster).load.sessions != sessions && now_us() - begin < WAIT_MAX_US)
         pause_shortly();
     assert_int_equal(row_of(cluster).load.sessions, sessions);
     return now_us() - begin;
@@ -101,7 +101,7 @@ static uint64_t until_price(struct cluster *cluster, float price)
     cluster->coordinator->price = price;
     pthread_mutex_unlock(&cluster->coordinator->lock);
     while (registration_policy(cluster->target).shadow_price != price &&
-           now_us() - begin < PATIENCE_US)
+           now_us() - begin < WAIT_MAX_US)
         pause_shortly();
     assert_true(registration_policy(cluster->target).shadow_price == price);
     return now_us() - begin;

@@ -92,6 +92,13 @@ static void random_placed(uint64_t *seed, struct wire_placed *placed)
     }
 }
 
+static void random_coordinators(uint64_t *seed, struct wire_coordinators *coordinators)
+{
+    coordinators->n = below(seed, WIRE_COORDINATORS_MAX + 1);
+    for (uint32_t i = 0; i < coordinators->n; i++)
+        random_address(seed, coordinators->item[i]);
+}
+
 static void random_listed(uint64_t *seed, struct wire_listed *listed)
 {
     listed->uptime_ms = support_random(seed);
@@ -102,9 +109,7 @@ static void random_listed(uint64_t *seed, struct wire_listed *listed)
     listed->store_up = below(seed, 2);
     if (below(seed, 2))
         random_address(seed, listed->leader);
-    listed->n_coordinators = below(seed, WIRE_COORDINATORS_MAX + 1);
-    for (uint32_t i = 0; i < listed->n_coordinators; i++)
-        random_address(seed, listed->coordinators[i]);
+    random_coordinators(seed, &listed->coordinators);
     listed->n_targets = below(seed, below(seed, 4) ? 5 : WIRE_CLUSTER_TARGETS_MAX + 1);
     listed->targets = calloc(listed->n_targets + 1, sizeof(*listed->targets));
     for (uint32_t i = 0; i < listed->n_targets; i++) {
@@ -126,9 +131,7 @@ static void random_registered(uint64_t *seed, struct wire_registered *registered
         registered->bus.load_port = 1 + below(seed, 65535);
         registered->bus.policy_port = 1 + below(seed, 65535);
     }
-    registered->n_coordinators = below(seed, WIRE_COORDINATORS_MAX + 1);
-    for (uint32_t i = 0; i < registered->n_coordinators; i++)
-        random_address(seed, registered->coordinators[i]);
+    random_coordinators(seed, &registered->coordinators);
 }
 
 static void random_message(uint64_t *seed, enum wire_coordinator_kind kind, message *m)
@@ -153,6 +156,7 @@ static void random_message(uint64_t *seed, enum wire_coordinator_kind kind, mess
         m->u.heard.verdict = (enum wire_verdict)below(seed, WIRE_VERDICT_N);
         m->u.heard.drain = below(seed, 2);
         random_policy(seed, &m->u.heard.policy);
+        random_coordinators(seed, &m->u.heard.coordinators);
         break;
     case WIRE_PLACE:
         random_place(seed, &m->u.place);

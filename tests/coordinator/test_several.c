@@ -9,7 +9,7 @@
 #include "../../target_node/register.c"
 #include "../../target_node/register_line.c"
 
-enum { PATIENCE_US = 30000000 };
+enum { WAIT_MAX_US = 30000000 };
 
 struct cluster {
     struct coordinator *coordinators[2];
@@ -47,11 +47,11 @@ static void start(struct cluster *cluster, uint32_t heartbeat_ms)
 
 static void meet_the_other(struct cluster *cluster)
 {
-    struct wire_registered answer = {.n_coordinators = 2};
+    struct wire_coordinators all = {.n = 2};
     for (int i = 0; i < 2; i++)
-        address_of(cluster, i, answer.coordinators[i]);
-    registration_meet(cluster->target, &answer);
-    registration_meet(cluster->target, &answer);
+        address_of(cluster, i, all.item[i]);
+    registration_meet(cluster->target, &all);
+    registration_meet(cluster->target, &all);
     assert_int_equal(cluster->target->n_lines, 2);
 }
 
@@ -79,7 +79,7 @@ static struct wire_target_row row_of(struct coordinator *coordinator)
 /* Until the coordinator may send sessions there, or may not. */
 static void until_open(struct cluster *cluster, int number, bool open)
 {
-    uint64_t end = now_us() + PATIENCE_US;
+    uint64_t end = now_us() + WAIT_MAX_US;
     struct wire_target_row row;
     do {
         row = row_of(cluster->coordinators[number]);
@@ -108,7 +108,7 @@ static void a_target_reports_to_every_coordinator_that_it_hears_of(void **state)
     until_open(&cluster, 1, true);
     coordinator_stop(&cluster.coordinators[0]);
     atomic_store(&cluster.load.sessions, 7);
-    uint64_t end = now_us() + PATIENCE_US;
+    uint64_t end = now_us() + WAIT_MAX_US;
     while (row_of(cluster.coordinators[1]).load.sessions != 7 && now_us() < end)
         nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
     assert_int_equal(row_of(cluster.coordinators[1]).load.sessions, 7);
@@ -148,12 +148,42 @@ static void who_leaves_tells_all(void **state)
     stop(&cluster);
 }
 
+/* Coordinators come and go with their addresses: those that were heard of and are silent make room,
+ * the one that the user named does not. */
+static void silent_coordinators_that_were_heard_of_make_room(void **state)
+{
+    (void)state;
+    struct cluster cluster;
+    struct wire_coordinators all = {.n = 1};
+    start(&cluster, 50);
+    until_open(&cluster, 0, true);
+    pthread_mutex_lock(&cluster.target->lock);
+    cluster.target->patience_us = 0;
+    pthread_mutex_unlock(&cluster.target->lock);
+    uint64_t end = now_us() + WAIT_MAX_US;
+    for (uint32_t i = 0; i < 3 * REGISTER_COORDINATORS_MAX && now_us() < end; i++) {
+        snprintf(all.item[0], WIRE_ADDRESS_MAX, "127.0.0.1:%u", 1 + i);
+        registration_meet(cluster.target, &all);     /* nothing listens there */
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    }
+    address_of(&cluster, 1, all.item[0]);
+    while (row_of(cluster.coordinators[1]).info.sessions_max == 0 && now_us() < end) {
+        registration_meet(cluster.target, &all);
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    }
+    until_open(&cluster, 1, true);
+    until_open(&cluster, 0, true);
+    assert_true(cluster.target->n_lines <= REGISTER_COORDINATORS_MAX);
+    stop(&cluster);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_target_reports_to_every_coordinator_that_it_hears_of),
         cmocka_unit_test(a_drain_at_one_holds_at_all_and_is_undone_there),
         cmocka_unit_test(who_leaves_tells_all),
+        cmocka_unit_test(silent_coordinators_that_were_heard_of_make_room),
     };
     log_init("test_several", LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,7 @@
 #include "../../target_node/register_line.c"
 #include "../../target_node/serve.c"
 
-enum { HEARTBEAT_MS = 50, TTL_MS = 3 * HEARTBEAT_MS, PATIENCE_US = 30000000 };
+enum { HEARTBEAT_MS = 50, TTL_MS = 3 * HEARTBEAT_MS, WAIT_MAX_US = 30000000 };
 
 /* ---- a coordinator ---- */
 
@@ -133,7 +133,7 @@ static void expect(const struct node *node, size_t metric, int64_t value)
 {
     struct clock clock = clock_monotonic();
     const struct timespec pause = {.tv_nsec = 2000000};
-    uint64_t end = clock_us(&clock) + PATIENCE_US;
+    uint64_t end = clock_us(&clock) + WAIT_MAX_US;
     while (metrics_value(node->metrics, metric) != value && clock_us(&clock) < end)
         nanosleep(&pause, NULL);
     assert_int_equal(metrics_value(node->metrics, metric), value);
