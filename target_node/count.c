@@ -102,6 +102,9 @@ void count_turn(struct metrics *metrics, struct target_counts *before,
     /* Whole milliseconds of both, so that no sample is lost to rounding. */
     metrics_add(metrics, TARGET_METRIC_AUDIO,
                 (now->samples / SAMPLES_PER_MS - before->samples / SAMPLES_PER_MS) * 1000u);
+    metrics_add(metrics, TARGET_METRIC_AUDITS, now->audits - before->audits);
+    metrics_add(metrics, TARGET_METRIC_AUDIT_MISMATCHES,
+                now->audit_mismatches - before->audit_mismatches);
     metrics_set(metrics, TARGET_METRIC_SLOTS, now->slots);
     metrics_set(metrics, TARGET_METRIC_UTTERANCES_LISTEN, now->listening);
     metrics_set(metrics, TARGET_METRIC_UTTERANCES_ENCODE, now->encoding);

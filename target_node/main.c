@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -43,6 +44,7 @@ struct values {
     bool encoder_blas;
     int64_t sessions, client_sessions;
     uint64_t memory;
+    const char *audit;
     double idle_timeout, session_timeout;
     const char *tls_certificate, *tls_key, *tls_client_ca;
     struct option_addresses coordinator;
@@ -96,6 +98,11 @@ static const struct option table[] = {
      .initial = "0", .group = "Network",
      .help = "Clients served at once; more are refused with a retry time. 0: as many as can be at "
              "work at once (--memory), at most 64."},
+    {.name = "audit", .type = OPTION_STRING, .offset = AT(audit), .initial = "0%",
+     .value_name = "SHARE", .group = "Output",
+     .help = "Share of the utterances, such as 1%, that are decoded again without drafts when "
+             "nobody wants the model (those of a minute at most); texts that differ are counted in "
+             "/metrics and must never be."},
     {.name = "memory", .type = OPTION_SIZE, .offset = AT(memory), .min = 0,
      .max = 1099511627776.0, .initial = "0", .group = "Speed",
      .help = "Memory for model and sessions, such as 4G; 0: nine tenths of what the control group "
@@ -306,6 +313,17 @@ static enum status fit_sessions(const struct values *values, struct node *node, 
     return STATUS_OK;
 }
 
+/* "1%" or "0.01"; false: neither. */
+static bool read_share(const char *text, float *share)
+{
+    char *end;
+    double value = strtod(text, &end);
+    bool percent = *end == '%';
+    value = percent ? value / 100.0 : value;
+    *share = (float)value;
+    return end != text && end[percent] == '\0' && value >= 0.0 && value <= 1.0;
+}
+
 /* Each client has a connection, and with it a file. */
 static void check_file_limit(int64_t sessions)
 {
@@ -333,6 +351,7 @@ static enum status start_serving(const struct values *values, struct node *node,
         return rc;
     options.target.sessions_max = node->plan.sessions;
     options.target.slots_max = node->plan.slots;
+    (void)read_share(values->audit, &options.target.audit_share);
     options.client_sessions_max = (uint32_t)values->client_sessions;
     options.idle_max_us = (uint64_t)(values->idle_timeout * 1e6);
     options.session_max_us = (uint64_t)(values->session_timeout * 1e6);
@@ -389,6 +408,9 @@ static const char *problem_in(const struct values *values)
 {
     if (!values->tls_certificate != !values->tls_key)
         return "--tls-certificate and --tls-key go together";
+    float share;
+    if (!read_share(values->audit, &share))
+        return "--audit is a share of the utterances, such as 1% or 0.01";
     if (values->api_keys && !values->ticket_key)
         return "--api-keys needs --ticket-key: the name of the key is in the ticket";
     if (option_host_is_loopback(values->listen.host) || values->ticket_key ||

@@ -66,6 +66,7 @@ void target_free(struct target **target)
     if (!*target)
         return;
     SA_ASSERT((*target)->n_sessions == 0);
+    audit_release(*target);
     backend_close(&(*target)->probe.sequence);
     free((*target)->places[0].features);
     free((*target)->ready);
@@ -82,7 +83,7 @@ void target_learn(float *mean, float value)
 
 /* ---- passes ---- */
 
-static void run_pass(struct target *target, struct gathered *all)
+void target_run_pass(struct target *target, struct gathered *all)
 {
     struct error err;
     uint64_t start = clock_us(&target->engine->clock);
@@ -163,7 +164,7 @@ uint64_t target_tick(struct target *target)
     bool worked = all.n > 0;
     uint64_t start = clock_us(&target->engine->clock);
     if (worked)
-        run_pass(target, &all);
+        target_run_pass(target, &all);
     uint64_t pass_us = clock_us(&target->engine->clock) - start;
     worked |= target_encode(target, &seen, all.n_urgent, pass_us);
     if (!seen.their_turn)
@@ -173,6 +174,8 @@ uint64_t target_tick(struct target *target)
     uint64_t now = clock_us(&target->engine->clock);
     if (worked)
         target->worked_us = now;
+    else if (audit_step(target))            /* nobody wants the model just now */
+        return 0;
     if (worked || next != UINT64_MAX || !probe_wanted(target))
         return worked ? 0 : MIN(next, rest);
     if (now < target->worked_us + IDLE_US)  /* nobody waits for anything */

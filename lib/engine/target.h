@@ -26,6 +26,7 @@ struct target_options {
     uint32_t sessions_max;                  /* open at once; more are refused with a retry time */
     uint32_t slots_max;                     /* with keys and values at once; 0: all sessions */
     uint32_t slice_us;                      /* encoder work between two passes */
+    float audit_share;                      /* of utterances, decoded again in idle time: 0 .. 1 */
     uint32_t depth_fixed;                   /* draft tokens of a session in a pass, at most, always;
                                              * 0: as depth_control says */
     bool depth_control;                     /* false: clients may always draft as far as they can */
@@ -99,6 +100,7 @@ uint64_t target_tick(struct target *target);
 struct target_counts {
     uint64_t encode_us, forward_us;         /* time of the model */
     uint64_t passes, rows;
+    uint64_t audits, audit_mismatches;      /* utterances decoded again; those that differed */
     uint64_t samples;                       /* of audio, each once per session that sent it */
     uint32_t listening, encoding, decoding; /* encoding: or waiting for the encoder */
     uint32_t sessions, busy;                /* open; of those with unfinished utterances */

@@ -46,7 +46,7 @@ static struct target_session *at_rest(const struct target *target)
     return NULL;
 }
 
-static bool slots_left(const struct target *target)
+bool target_slots_left(const struct target *target)
 {
     uint32_t n = target->options.slots_max;
     return n == 0 || target->n_slots < n || at_rest(target) != NULL;
@@ -55,7 +55,7 @@ static bool slots_left(const struct target *target)
 struct work_seen target_see(struct target *target)
 {
     struct work_seen seen = {0};
-    bool slots = slots_left(target);
+    bool slots = target_slots_left(target);
     struct target_session *s = NULL;
     uint64_t now = clock_us(&target->engine->clock);
     while ((s = target_next_working(target, s))) {
@@ -63,6 +63,11 @@ struct work_seen target_see(struct target *target)
         if (!u || u->phase == PHASE_LISTEN || u->phase == PHASE_DONE)
             continue;
         bool urgent = utterance_is_urgent(u), encode = u->phase == PHASE_ENCODE;
+        if (encode && target->audit.session &&
+            (!slots || target_place(target, target->audit.session))) {
+            audit_yield(target);
+            slots = target_slots_left(target);
+        }
         if (encode && !slots && !s->holds_memory)
             continue;
         seen.encode += encode;
@@ -109,7 +114,7 @@ static bool is_before(struct target *target, const struct target_session *a,
 static struct target_session *next_of(struct target *target, bool urgent)
 {
     struct target_session *best = NULL, *s = NULL;
-    bool room = target_place(target, NULL) != NULL, slots = slots_left(target);
+    bool room = target_place(target, NULL) != NULL, slots = target_slots_left(target);
     while ((s = target_next_working(target, s))) {
         const struct utterance *u = at_work(s);
         if (!u || u->phase != PHASE_ENCODE || utterance_is_urgent(u) != urgent)
@@ -122,8 +127,8 @@ static struct target_session *next_of(struct target *target, bool urgent)
     return best;
 }
 
-/* Works for about budget_us. */
-static void encode_slice(struct target *target, struct target_session *session, uint64_t budget_us)
+void target_encode_slice(struct target *target, struct target_session *session,
+                         uint64_t budget_us)
 {
     struct utterance *u = session_current(session);
     struct encoder_place *place = target_place(target, session);
@@ -185,7 +190,7 @@ static bool encode_some(struct target *target, bool urgent, uint64_t budget_us)
     struct target_session *session;
     bool worked = false;
     while (spent <= budget_us / 4 && (session = next_of(target, urgent))) {
-        encode_slice(target, session, budget_us - spent);
+        target_encode_slice(target, session, budget_us - spent);
         worked = true;
         spent = clock_us(&target->engine->clock) - start;
     }

@@ -32,6 +32,12 @@ struct work_seen target_see(struct target *target);
 bool target_encode(struct target *target, const struct work_seen *seen, uint32_t n_urgent,
                    uint64_t pass_us);
 
+/* One slice of about budget_us for the session's window, begun if it is not; there is a place and a
+ * slot for it. */
+void target_encode_slice(struct target *target, struct target_session *session,
+                         uint64_t budget_us);
+bool target_slots_left(const struct target *target);
+
 /* Where the session's window is in the encoder; NULL: it is not. */
 struct encoder_place *target_place(struct target *target, const struct target_session *session);
 

@@ -7,6 +7,7 @@
 #include "engine/attempt.h"
 #include "engine/audio_buffer.h"
 #include "engine/target.h"
+#include "engine/target_audit.h"
 #include "engine/target_encode.h"
 #include "engine/target_pick.h"
 #include "spec/calibration.h"
@@ -37,6 +38,7 @@ struct window_times {                       /* when things happened in this wind
 struct utterance {
     uint32_t id;
     struct audio_buffer audio;
+    struct audit_record *audit;             /* NULL: it is not decoded again */
     bool ended;                             /* EndOfUtterance came */
     enum utterance_phase phase;
     uint32_t window;
@@ -149,6 +151,7 @@ struct target {
     uint64_t worked_us;                     /* when there was real work the last time */
     uint32_t n_slots;                       /* sessions that hold memory */
     struct target_session **ready;          /* [sessions_max]: those with a window to decode */
+    struct audit audit;
     bool draining, encoder_wanted;          /* who waits for a draft now waits for a slice */
     struct target_counts counts;            /* stages: only in what target_counts returns */
 };
@@ -185,6 +188,9 @@ uint32_t utterance_absorb(struct target_session *session, struct utterance *u, f
 /* Moves a smoothed mean; 0: not known yet. */
 void target_learn(float *mean, float value);
 
+/* Evaluates target->pass and hands the choices back. */
+void target_run_pass(struct target *target, struct gathered *all);
+
 /* ---- target_depth.c ---- */
 
 /* Is this session's depth ours to choose? */
@@ -218,10 +224,13 @@ struct target_session *target_next_working(const struct target *target,
 
 /* Leaves target->working when it has neither utterances nor memory. */
 void session_rest(struct target_session *session);
+/* In no list and counted nowhere: only its owner gives it time. */
+MUST_CHECK enum status session_open_alone(struct target *target, struct target_sink sink,
+                                          struct target_session **out, struct error *err);
+void session_close_alone(struct target_session **session);
 void session_die(struct target_session *session);
 
-/* It takes a slot with the next window; a new sequence in place of the session's gives its memory
- * and its slot back. */
+/* It takes a slot with a window; a new sequence in place of its own gives memory and slot back. */
 void session_take_slot(struct target_session *session);
 void session_reopen_sequence(struct target_session *session);
 

@@ -19,8 +19,9 @@ struct target_session *target_next_working(const struct target *target,
 
 static void session_work(struct target_session *session)
 {
-    if (list_is_alone(&session->working))
-        list_append(&session->target->working, &session->working);
+    struct target *target = session->target;
+    if (session != target->audit.session && list_is_alone(&session->working))
+        list_append(&target->working, &session->working);
 }
 
 void session_rest(struct target_session *session)
@@ -173,6 +174,8 @@ void session_remove_utterance(struct target_session *session, uint32_t id)
         session->n_utterances--;
         memmove(&session->utterances[i], &session->utterances[i + 1],
                 (session->n_utterances - i) * sizeof(session->utterances[0]));
+        if (i == 0 && session->n_utterances > 0)    /* an empty one behind it may end now */
+            utterance_listen(session, session->utterances[0]);
         return;
     }
 }
@@ -318,7 +321,8 @@ static enum status receive_open(struct target_session *session, const struct wir
     enum status rc = check_rules(session, &open->rules, err);
     if (rc != STATUS_OK)
         return rc;
-    rc = end_former_streams(session, open, err);
+    if (session != session->target->audit.session)
+        rc = end_former_streams(session, open, err);
     if (rc != STATUS_OK)
         return rc;
     session->ask = open->rules;
@@ -359,7 +363,10 @@ static enum status receive_audio(struct target_session *session, const struct wi
     uint64_t held = u->audio.end;
     rc = audio_buffer_append(&u->audio, audio->first_sample, pcm, n, ahead + TARGET_AHEAD_SAMPLES,
                              err);
-    session->target->counts.samples += u->audio.end - held;
+    uint64_t n_new = u->audio.end - held;
+    if (session != session->target->audit.session)
+        session->target->counts.samples += n_new;
+    audit_hear(u, pcm + (n - n_new), n_new);
     if (rc == STATUS_OK)
         utterance_listen(session, u);
     return rc;
@@ -450,6 +457,27 @@ enum status target_session_receive(struct target_session *session, const struct 
 
 /* ---- life ---- */
 
+enum status session_open_alone(struct target *target, struct target_sink sink,
+                               struct target_session **out, struct error *err)
+{
+    struct target_session *session = calloc(1, sizeof(*session));
+    *out = NULL;
+    if (!session)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for a session");
+    session->target = target;
+    session->sink = sink;
+    session->owner = &session->alone;
+    session->habits.tokens = 6.0f;
+    spec_calibration_init(&session->calibration);
+    list_init(&session->working);
+    enum status rc = backend_open(target->engine->backend, &session->sequence, err);
+    if (rc == STATUS_OK)
+        *out = session;
+    else
+        free(session);
+    return rc;
+}
+
 enum status target_session_open(struct target *target, struct target_sink sink,
                                 struct target_session **out, struct error *err)
 {
@@ -460,26 +488,15 @@ enum status target_session_open(struct target *target, struct target_sink sink,
         return error_set(err, STATUS_EXHAUSTED,
                          "all %u sessions of this target are taken: try later",
                          target->options.sessions_max);
-    struct target_session *session = calloc(1, sizeof(*session));
-    if (!session)
-        return error_set(err, STATUS_NO_MEMORY, "no memory for a session");
-    session->target = target;
-    session->sink = sink;
-    session->owner = &session->alone;
-    session->habits.tokens = 6.0f;
-    spec_calibration_init(&session->calibration);
-    enum status rc = backend_open(target->engine->backend, &session->sequence, err);
-    if (rc != STATUS_OK) {
-        free(session);
+    enum status rc = session_open_alone(target, sink, out, err);
+    if (rc != STATUS_OK)
         return rc;
-    }
-    list_init(&session->working);
+    struct target_session *session = *out;
     session->next = target->sessions;
     if (session->next)
         session->next->previous = session;
     target->sessions = session;
     target->n_sessions++;
-    *out = session;
     return STATUS_OK;
 }
 
@@ -516,28 +533,34 @@ static void leave_owner(struct target_session *session)
     free(owner);
 }
 
-void target_session_close(struct target_session **session_ptr)
+void session_close_alone(struct target_session **session_ptr)
 {
     struct target_session *session = *session_ptr;
-    if (!session)
-        return;
-    struct target *target = session->target;
-    struct encoder_place *place = target_place(target, session);
+    struct encoder_place *place = target_place(session->target, session);
     if (place)
         place->session = NULL;
     leave_place(session);
     leave_owner(session);
     leave_slot(session);
     list_remove(&session->working);
-    if (session->next)
-        session->next->previous = session->previous;
-    *(session->previous ? &session->previous->next : &target->sessions) = session->next;
-    target->n_sessions--;
     for (uint32_t i = 0; i < session->n_utterances; i++)
         utterance_free(&session->utterances[i]);
     backend_close(&session->sequence);
     free(session);
     *session_ptr = NULL;
+}
+
+void target_session_close(struct target_session **session_ptr)
+{
+    struct target_session *session = *session_ptr;
+    if (!session)
+        return;
+    struct target *target = session->target;
+    if (session->next)
+        session->next->previous = session->previous;
+    *(session->previous ? &session->previous->next : &target->sessions) = session->next;
+    target->n_sessions--;
+    session_close_alone(session_ptr);
 }
 
 bool target_session_dead(const struct target_session *session)

@@ -85,6 +85,8 @@ enum status utterance_new(struct target_session *session, uint32_t id,
     spec_draft_clear(&u->draft);
     if (resume)
         adopt_claim(session, u, resume);
+    else
+        audit_begin(session, u);
     audio_buffer_init(&u->audio, u->start);
     clear_sources(u);
     spec_balance_start(&u->balance, &session->target->cost);
@@ -94,8 +96,10 @@ enum status utterance_new(struct target_session *session, uint32_t id,
 
 void utterance_free(struct utterance **utterance)
 {
-    if (*utterance)
+    if (*utterance) {
+        audit_drop(*utterance);
         audio_buffer_release(&(*utterance)->audio);
+    }
     free(*utterance);
     *utterance = NULL;
 }
@@ -105,6 +109,7 @@ void utterance_free(struct utterance **utterance)
 static void finish_utterance(struct target_session *session, struct utterance *u)
 {
     u->phase = PHASE_DONE;
+    audit_end(u);
     struct wire_frame frame = {.kind = WIRE_UTTERANCE_FINAL};
     frame.u.utterance_final.utterance = u->id;
     frame.u.utterance_final.n_windows = u->window;
@@ -119,7 +124,8 @@ void utterance_listen(struct target_session *session, struct utterance *u)
     if (!u->ended && held < WINDOW_SAMPLES)
         return;
     if (u->ended && window_samples(u->start, u->audio.end) == 0) {
-        finish_utterance(session, u);
+        if (u == session_current(session))  /* they end in the order in which they began */
+            finish_utterance(session, u);
         return;
     }
     u->phase = PHASE_ENCODE;
@@ -598,6 +604,7 @@ static void send_final(struct target_session *session, struct utterance *u,
     final->compression_ratio = was->compression_ratio;
     final->skipped = skipped;
     final->stats = u->stats;
+    audit_window(u, final);
     session_send(session, &frame);
 }
 

@@ -117,6 +117,7 @@ uint64_t sim_done_us(const struct sim *sim);        /* when the last client was 
 uint64_t sim_draft_steps(const struct sim *sim, uint32_t client);
 struct sim_work {                           /* of one target */
     uint64_t passes, rows, busy_us;
+    uint64_t audits, audit_mismatches;
     uint64_t gap_max_us;                    /* longest time between two passes of a ready session */
     uint64_t depth_us;                      /* integral of sessions with work and depth > 0 */
     uint64_t control_us;                    /* ... of sessions with work whose depth is chosen */

@@ -218,6 +218,8 @@ static void count_work(struct sim_target *target)
 {
     const struct target *t = target->target;
     uint64_t now = clock_us(&target->engine.clock);
+    target->work.audits = t->counts.audits;
+    target->work.audit_mismatches = t->counts.audit_mismatches;
     if (t->n_sessions > 0)                  /* else it measures itself */
         target->work.busy_us += target->node.now_us - target->began_us;
     if (t->n_sessions > 0 && t->pass.n > 0) {
@@ -259,7 +261,8 @@ static void audit(struct sim_target *target)
     for (uint32_t i = 0; i < target->n_connections; i++)
         n_streams += target->connections[i].line != NULL;
     uint32_t n_sequences = toy_open_sequences(target->engine.backend);
-    if (t->n_sessions != n_streams || n_sequences != n_streams + (t->probe.sequence != NULL))
+    if (t->n_sessions != n_streams || n_sequences != n_streams + (t->probe.sequence != NULL) +
+                                                          (t->audit.session != NULL))
         sim_violated(target->node.sim, "target %u: %u sessions and %u sequences for %u streams",
                      target->number, t->n_sessions, n_sequences, n_streams);
 }

@@ -100,6 +100,33 @@ static void twelve_sessions_in_three_slots(void **state)
     scenario_check(sim, 600u * SECOND);
 }
 
+/* Decoded again without drafts in the pauses: never another text, and the pauses suffice. */
+static void audits_find_nothing(void **state)
+{
+    static const struct sim_utterance spoken[] = {
+        {{20, 16000 * 3}, 0, 0}, {{21, 16000 * 9}, 2 * SECOND, 0},
+        {{22, 16000 * 33}, 4 * SECOND, 0}, {{26, 1}, 6 * SECOND, 0},
+        {{27, 16000 * 6}, 7 * SECOND, 0}, {{23, 8000}, 9 * SECOND, 0}};
+    (void)state;
+    for (uint32_t i = 0; i < 8; i++) {
+        struct sim_options options = scenario_options(i, 1);
+        options.target.audit_share = 1.0f;
+        struct sim *sim = sim_new(&scenario_world, &options);
+        struct sim_plan plan = mixed(i);
+        plan.utterances = spoken;
+        plan.n_utterances = ARRAY_LEN(spoken);
+        plan.live = false;
+        (void)sim_add_client(sim, &plan);
+        const char *wrong = sim_run(sim, 600u * SECOND);
+        if (wrong)
+            fail_msg("%s", wrong);
+        struct sim_work work = sim_target_work(sim, 0);
+        assert_true(work.audits >= 3);
+        assert_int_equal(work.audit_mismatches, 0);
+        sim_free(&sim);
+    }
+}
+
 /* What is said after an utterance that was given up, at whatever moment, is not touched by it. */
 static void a_cancelled_utterance_leaves_no_trace(void **state)
 {
@@ -148,6 +175,7 @@ int main(void)
         cmocka_unit_test(eight_sessions),
         cmocka_unit_test(sixty_four_sessions),
         cmocka_unit_test(twelve_sessions_in_three_slots),
+        cmocka_unit_test(audits_find_nothing),
         cmocka_unit_test(a_cancelled_utterance_leaves_no_trace),
         cmocka_unit_test(a_cancel_does_not_overtake_older_utterances),
     };

@@ -205,6 +205,41 @@ static void eight_sessions_of_a_client_get_the_share_of_one(void **state)
     assert_true(each < 1.5f);
 }
 
+/* An audit is one step under way at most: a slice or a short pass. */
+static void audits_delay_nobody_by_more_than_a_slice(void **state)
+{
+    static const struct pace *const paces[] = {&pace_gpu, &pace_cpu};
+    (void)state;
+    for (uint32_t p = 0; p < ARRAY_LEN(paces); p++) {
+        uint64_t worst = 0, audits = 0;
+        for (uint32_t i = 0; i < 12; i++) {
+            const struct sim_utterance spoken[] = {
+                {{46, 16000 * 20}, 0, 0}, {{31, 48000}, SECOND + i * 67 * MS, 0}};
+            uint64_t lag[2];
+            for (uint32_t audited = 0; audited < 2; audited++) {
+                struct sim_options options = exact_options(paces[p]);
+                options.target.audit_share = (float)audited;
+                struct sim *sim = sim_new(&scenario_world, &options);
+                for (uint32_t c = 0; c < 2; c++) {
+                    struct sim_plan plan = quiet_plan(&spoken[c], 1);
+                    (void)sim_add_client(sim, &plan);
+                }
+                const char *wrong = sim_run(sim, 60u * SECOND);
+                if (wrong)
+                    fail_msg("%s", wrong);
+                lag[audited] = history_lag_us(sim_history(sim, 1), 0);
+                audits += sim_target_work(sim, 0).audits;
+                assert_int_equal(sim_target_work(sim, 0).audit_mismatches, 0);
+                sim_free(&sim);
+            }
+            worst = MAX(worst, lag[1] - MIN(lag[1], lag[0]));
+        }
+        printf("             %s: %.1f ms more, %u audits\n", p ? "cpu" : "gpu",
+               (double)worst / 1000.0, (uint32_t)audits);
+        assert_true(worst <= target_options_default().slice_us);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +247,7 @@ int main(void)
         cmocka_unit_test(idle_clients_cost_nothing),
         cmocka_unit_test(a_slow_reader_costs_no_more_than_a_client_that_reads),
         cmocka_unit_test(nobody_starves),
+        cmocka_unit_test(audits_delay_nobody_by_more_than_a_slice),
         cmocka_unit_test(eight_sessions_of_a_client_get_the_share_of_one),
     };
     return cmocka_run_group_tests(tests, scenario_open, scenario_close);

@@ -165,10 +165,88 @@ static void windows_wait_for_a_slot(void **state)
     target_free(&target);
 }
 
+/* Speaks, and ticks until the text is there. */
+static void transcribe(struct target *target, struct client *client)
+{
+    say_something(client);
+    for (uint32_t i = 0; i < 1000 && client->n_sent[WIRE_UTTERANCE_FINAL] == 0; i++)
+        (void)target_tick(target);
+    assert_int_equal(client->n_sent[WIRE_UTTERANCE_FINAL], 1);
+}
+
+static void tick_often(struct target *target)
+{
+    for (uint32_t i = 0; i < 1000; i++)
+        (void)target_tick(target);
+}
+
+/* What was committed and what an audit finds are compared: one digest, one place, one window that
+ * are not the same are each seen. */
+static void an_audit_sees_what_differs(void **state)
+{
+    struct error err;
+    struct client client;
+    struct target *target = open_target(2);
+    (void)state;
+    target->options.audit_share = 1.0f;
+    for (uint32_t i = 0; i < 5; i++) {
+        assert_ok(try_open(target, &client, i, 0, &err), &err);
+        transcribe(target, &client);
+        struct audit_record *record = &target->audit.records[0];
+        assert_int_equal(record->state, AUDIT_WAITS);
+        assert_int_equal(record->n_windows, 1);
+        record->windows[0].digest ^= i == 1;
+        record->windows[0].next_start += i == 2;
+        record->n_windows += i == 3;
+        tick_often(target);
+        assert_int_equal(record->state, AUDIT_FREE);
+        assert_null(record->samples);
+        assert_int_equal(target_counts(target).audits, i + 1);
+        assert_int_equal(target_counts(target).audit_mismatches, i < 3 ? i : 3);
+        target_session_close(&client.session);
+    }
+    target_free(&target);
+}
+
+/* A client that speaks meanwhile gets the encoder, and the audit is done afterwards; what is never
+ * finished is forgotten. */
+static void an_audit_yields(void **state)
+{
+    struct error err;
+    struct client first, second;
+    struct target *target = open_target(3);
+    (void)state;
+    target->options.audit_share = 1.0f;
+    target->options.slots_max = 1;
+    assert_ok(try_open(target, &first, 1, 0, &err), &err);
+    assert_ok(try_open(target, &second, 2, 0, &err), &err);
+    transcribe(target, &first);
+    target_session_close(&first.session);
+    while (!target->audit.session || !target_place(target, target->audit.session))
+        (void)target_tick(target);
+    transcribe(target, &second);
+    assert_int_equal(target_counts(target).audits, 0);
+    tick_often(target);
+    assert_int_equal(target_counts(target).audits, 2);
+    target_session_close(&second.session);
+    assert_ok(try_open(target, &first, 3, 0, &err), &err);
+    say_something(&first);
+    (void)target_tick(target);
+    assert_int_equal(target->audit.records[0].state, AUDIT_HEARD);
+    target_session_close(&first.session);
+    assert_int_equal(target->audit.records[0].state, AUDIT_FREE);
+    tick_often(target);
+    assert_int_equal(target_counts(target).audits, 2);
+    assert_int_equal(target_counts(target).audit_mismatches, 0);
+    target_free(&target);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(idle_sessions_are_not_looked_at),
+        cmocka_unit_test(an_audit_sees_what_differs),
+        cmocka_unit_test(an_audit_yields),
         cmocka_unit_test(windows_wait_for_a_slot),
         cmocka_unit_test(a_later_epoch_ends_the_stream_before_and_tells_its_owner),
     };
