@@ -36,6 +36,7 @@ struct values {
     struct option_addresses etcd;
     const char *etcd_ca, *etcd_certificate, *etcd_key, *etcd_user, *etcd_password_file;
     const char *etcd_prefix;
+    double etcd_lease;
     double heartbeat, latency_goal;
     int modes;
     const char *canary;
@@ -91,6 +92,9 @@ static const struct option table[] = {
     {.name = "etcd-prefix", .type = OPTION_STRING, .offset = AT(etcd_prefix),
      .initial = "specasr/", .group = "Several",
      .help = "What the keys of this cluster begin with."},
+    {.name = "etcd-lease", .type = OPTION_DURATION, .offset = AT(etcd_lease), .min = 1, .max = 60,
+     .initial = "3s", .group = "Several",
+     .help = "How long a coordinator that died counts as there, and leads."},
     {.name = "etcd-ca", .type = OPTION_PATH, .offset = AT(etcd_ca), .group = "Several",
      .help = "PEM file with the authority that signed etcd's certificates (turns TLS on)."},
     {.name = "etcd-certificate", .type = OPTION_PATH, .offset = AT(etcd_certificate),
@@ -280,6 +284,7 @@ static enum status describe_store(const struct values *values, struct store_opti
     if (values->advertise.host[0])
         option_address_format(&values->advertise, out->self, sizeof(out->self));
     snprintf(out->prefix, sizeof(out->prefix), "%s", values->etcd_prefix);
+    out->lease_s = (uint32_t)(values->etcd_lease + 0.5);
     if (values->etcd_ca)
         out->etcd.tls = (struct rpc_tls){.ca = values->etcd_ca,
                                          .certificate = values->etcd_certificate,

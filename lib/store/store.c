@@ -19,7 +19,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-enum { LEASE_S = 3, CALL_MS = 1500, TURN_US = 100000, PAUSE_US = 250000, PAUSE_MAX_US = 2000000 };
+enum { LEASE_S = 3, CALL_MS = 1500, TURN_US = 100000, PAUSE_US = 250000, PAUSE_MAX_US = 1000000 };
 
 struct store {
     struct store_options options;

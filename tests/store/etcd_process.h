@@ -70,7 +70,7 @@ static inline void etcd_exec(const struct etcd_servers *servers, uint32_t i)
         "--listen-client-urls", client, "--advertise-client-urls", client,
         "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
         "--initial-cluster", cluster, "--heartbeat-interval", "40", "--election-timeout", "400",
-        "--logger", "zap", "--log-level", "error", "--auth-token-ttl", "2",
+        "--logger", "zap", "--log-level", "error", "--auth-token-ttl", "1", "--bcrypt-cost", "4",
         servers->tls ? "--cert-file" : NULL, "server.pem", "--key-file", "server.key"};
     if (chdir(servers->folder) != 0)
         _exit(126);

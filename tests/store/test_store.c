@@ -1,4 +1,5 @@
-/* What coordinators share, in memory and in real etcd servers that are killed and restarted. */
+/* What coordinators share, in memory and in real etcd servers that lose leases, history and their
+ * leader. (All of etcd dead and back: tests/e2e/coordinators.sh.) */
 #include "etcd_process.h"
 
 #include "../../lib/store/etcd.c"
@@ -48,14 +49,6 @@ static int until_one_leads(struct store *stores[2], uint32_t n_members)
     }
     fail_msg("nobody leads");
     return -1;
-}
-
-static void until_nobody_leads(struct store *stores[2])
-{
-    uint64_t end = etcd_now_us() + ETCD_PATIENCE_US;
-    while ((look(stores[0]).leads || look(stores[1]).leads) && etcd_now_us() < end)
-        etcd_pause();
-    assert_false(look(stores[0]).leads || look(stores[1]).leads);
 }
 
 /* ---- cases ---- */
@@ -194,30 +187,6 @@ static void lost_leases_are_taken_anew(void **state)
     store_stop(&stores[1]);
 }
 
-/* etcd is killed: its last word is remembered, the leader leads until its lease is over and no
- * longer; when it is back all go on. */
-static void a_dead_etcd_leaves_what_was_known_and_no_leader(void **state)
-{
-    struct etcd_servers *servers = *state;
-    if (!servers)
-        skip();
-    struct store *stores[2] = {open_store(servers, "a:1"), open_store(servers, "b:1")};
-    int leads = until_one_leads(stores, 2);
-    uint64_t term = look(stores[leads]).term;
-    etcd_kill(servers, 0);
-    until_nobody_leads(stores);
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(look(stores[i]).n_members, 2);
-        assert_int_equal(look(stores[i]).term, term);
-        assert_false(look(stores[i]).connected);
-    }
-    etcd_run(servers, 0);
-    leads = until_one_leads(stores, 2);
-    assert_true(look(stores[leads]).term >= term);
-    store_stop(&stores[0]);
-    store_stop(&stores[1]);
-}
-
 /* Which of the servers leads etcd itself. */
 static uint32_t leader_of_etcd(const struct etcd_servers *servers)
 {
@@ -282,7 +251,6 @@ int main(void)
         cmocka_unit_test(a_leader_that_ends_is_followed_at_once_with_a_higher_term),
         cmocka_unit_test(a_higher_term_at_targets_is_gone_above_by_the_leader),
         cmocka_unit_test(lost_leases_are_taken_anew),
-        cmocka_unit_test(a_dead_etcd_leaves_what_was_known_and_no_leader),
         cmocka_unit_test(etcd_may_lose_its_leader),
     };
     log_init("test_store", getenv("STORE_TEST_LOG") ? LOG_DEBUG : LOG_ERROR);
