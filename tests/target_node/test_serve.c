@@ -12,6 +12,7 @@
 #include "../../target_node/gate.c"
 #include "../../target_node/load.c"
 #include "../../target_node/serve.c"
+#include "../../target_node/uplink.c"
 
 /* No coordinator: what register.c would say without one. */
 struct wire_policy registration_policy(struct registration *registration)
