@@ -29,6 +29,7 @@ read -r loads policy < <(sed -n 's/.*bus on ports \([0-9]*\) (loads) and \([0-9]
 
 # The target reaches all three ports at another address, through relays that can be closed one by one.
 for port in "${coordinator##*:}" "$loads" "$policy"; do
+    : >"relay.$port"
     "$bin/relay" --no-config --listen "127.0.0.2:$port" --control "$work/$port.control" "127.0.0.1:$port" >"relay.$port" 2>&1 &
     wait_for 20 grep -q listening "relay.$port" || exit 2
 done

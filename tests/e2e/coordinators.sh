@@ -20,6 +20,7 @@ start_etcd() {
 }
 declare -A pid_of address_of
 start_coordinator() { # NAME
+    : >"$1.log"
     "$bin/coordinator" --no-config --listen 127.0.0.1:0 --heartbeat 200ms --latency-goal 1ms --bus 127.0.0.1:0 \
         --etcd "127.0.0.1:$etcd_client" --etcd-lease 1s 2>"$1.log" & pid_of[$1]=$!
     wait_for 20 listens_or_ended "$1.log" "${pid_of[$1]}"
