@@ -332,6 +332,7 @@ enum status registry_list(struct registry *registry, uint64_t now_us, struct wir
             .info = entry->info, .load = entry->load, .drain = entry->drain,
             .age_ms = (uint32_t)((now_us - entry->heard_us) / 1000u),
             .reserved = reserved(entry), .placed = entry->placed};
+        out->targets[i].info.bus_key[0] = '\0';        /* whose it is, is nobody else's business */
     }
     out->n_targets = registry->n;
     out->heartbeat_ms = registry->options.heartbeat_ms;
