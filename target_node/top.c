@@ -16,8 +16,9 @@ enum { TIMEOUT_MS = 3000, NAME_MAX_BYTES = 96 };
 
 /* What is shown, and under which name in JSON. */
 enum value {
-    READY, DRAINING, SESSIONS, SESSIONS_MAX, OPENED, RESUMED, REFUSED_FULL, REFUSED_QUOTA,
-    REFUSED_TICKET, REFUSED_KEY, REFUSED_MISMATCH, LISTEN, ENCODE, DECODE, QUEUE, AUDIO,
+    READY, DRAINING, SESSIONS, SESSIONS_MAX, SLOTS, SLOTS_MAX, BUDGET, OPENED, RESUMED,
+    REFUSED_FULL, REFUSED_QUOTA, REFUSED_TICKET, REFUSED_KEY, REFUSED_MISMATCH, LISTEN, ENCODE,
+    DECODE, QUEUE, AUDIO,
     BUSY_ENCODE, BUSY_FORWARD, PASSES, ROWS, COMMITTED, ACCEPTED, ROW_PRICE, DEPTH, COORDINATOR_UP,
     POLICY_AGE, RESIDENT, CPU, STARTED, VALUES_N
 };
@@ -29,6 +30,9 @@ static const struct {
     [DRAINING] = {"draining", "specasr_target_draining"},
     [SESSIONS] = {"sessions", "specasr_target_sessions"},
     [SESSIONS_MAX] = {"sessions_max", "specasr_target_sessions_max"},
+    [SLOTS] = {"slots", "specasr_target_slots"},
+    [SLOTS_MAX] = {"slots_max", "specasr_target_slots_max"},
+    [BUDGET] = {"memory_budget_bytes", "specasr_target_memory_budget_bytes"},
     [OPENED] = {"sessions_opened", "specasr_target_sessions_opened_total"},
     [RESUMED] = {"sessions_resumed", "specasr_target_sessions_resumed_total"},
     [REFUSED_FULL] = {"refused_full", "specasr_target_sessions_refused_total{reason=\"full\"}"},
@@ -141,10 +145,11 @@ void top_print(const struct top_texts *texts, FILE *out)
             state_of(&view), view.model, view.fingerprint);
     fprintf(out, "sessions    %.0f of %.0f   opened %.0f (resumed %.0f)   refused %.0f\n",
             now[SESSIONS], now[SESSIONS_MAX], now[OPENED], now[RESUMED], refused);
-    fprintf(out, "utterances  listen %.0f   encode %.0f   decode %.0f   queue %.1f ms\n",
-            now[LISTEN], now[ENCODE], now[DECODE], now[QUEUE] * 1e3);
-    fprintf(out, "load        encode %.0f %%   decode %.0f %%   processors %.1f   memory %.0f MB\n",
-            encode, forward, rate[CPU], now[RESIDENT] / 1e6);
+    fprintf(out, "utterances  listen %.0f   encode %.0f   decode %.0f   slots %.0f of %.0f   "
+            "queue %.1f ms\n", now[LISTEN], now[ENCODE], now[DECODE], now[SLOTS], now[SLOTS_MAX],
+            now[QUEUE] * 1e3);
+    fprintf(out, "load        encode %.0f %%   decode %.0f %%   processors %.1f   memory %.0f of "
+            "%.0f MB\n", encode, forward, rate[CPU], now[RESIDENT] / 1e6, now[BUDGET] / 1e6);
     fprintf(out, "audio       %.1f s a second\n", rate[AUDIO]);
     fprintf(out, "rows        %.0f a second in %.1f passes (%.1f each) ", rate[ROWS], rate[PASSES],
             per(rate[ROWS], rate[PASSES]));

@@ -85,7 +85,7 @@ enum status utterance_new(struct target_session *session, uint32_t id,
     spec_draft_clear(&u->draft);
     if (resume)
         adopt_claim(session, u, resume);
-    else
+    if (u->window == 0)                     /* all of its audio will come */
         audit_begin(session, u);
     audio_buffer_init(&u->audio, u->start);
     clear_sources(u);

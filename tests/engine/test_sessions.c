@@ -51,12 +51,17 @@ static struct target *open_target(uint32_t sessions_max)
     return target;
 }
 
+/* What clients name in their Open; NULL: nothing. One that has begun to speak before it is
+ * connected names its utterance as one that comes back does. */
+static struct wire_resume *named;
+
 static enum status try_open(struct target *target, struct client *client, uint32_t id,
                             uint32_t epoch, struct error *err)
 {
     struct wire_frame frame = {.kind = WIRE_OPEN};
     struct target_sink sink = {.send = count_frame, .died = count_death, .context = client};
     frame.u.open = (struct wire_open){.version_min = 1, .version_max = 1, .epoch = epoch,
+                                      .n_resume = named != NULL, .resume = named,
                                       .rules = {.language = "en", .row_price = -1.0f}};
     memcpy(frame.u.open.session, &id, sizeof(id));
     *client = (struct client){0};
@@ -190,7 +195,10 @@ static void an_audit_sees_what_differs(void **state)
     (void)state;
     target->options.audit_share = 1.0f;
     for (uint32_t i = 0; i < 5; i++) {
+        static struct wire_resume begun;
+        named = i == 4 ? &begun : NULL;
         assert_ok(try_open(target, &client, i, 0, &err), &err);
+        named = NULL;
         transcribe(target, &client);
         struct audit_record *record = &target->audit.records[0];
         assert_int_equal(record->state, AUDIT_WAITS);
