@@ -12,6 +12,7 @@
 #   make bench    side-by-side measurements (see bench/README.md)
 #   make capacity  ten thousand sessions on one target, overload, refusals (bench/capacity.sh)
 #   make soak     a cluster at 80 % load that loses something all the time; MINUTES=60 (bench/soak.py)
+#   make faults   each fault in each phase with real processes: texts, leaks, time to recover (bench/faults.py)
 #   make study    every policy on the development speech (an hour; see bench/study.sh)
 #   make clean    remove build/
 #
@@ -73,7 +74,7 @@ SUPPORT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c) \
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help run cluster test all build unit test-programs style models deps fuzz test-speech bench soak capacity study clean FORCE
+.PHONY: help run cluster test all build unit test-programs style models deps fuzz test-speech bench soak faults capacity study clean FORCE
 
 help:
 	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
@@ -169,6 +170,9 @@ bench: build $(BENCHES:%=$(BIN)/%)
 
 soak: build
 	/usr/bin/python3 bench/soak.py $(BIN) --minutes $(MINUTES)
+
+faults: build
+	/usr/bin/python3 bench/faults.py $(BIN)
 
 capacity: build $(BIN)/capacity
 	bench/capacity.sh $(BIN)

@@ -67,13 +67,13 @@ class Process:
             time.sleep(0.05)
         raise SystemExit(f"soak.py: {self.name} did not start: {open(self.log, errors='replace').read()[-2000:]}")
 
-    def tell_process(self, number):
+    def signal_now(self, number):
         if self.process and self.process.poll() is None:
             self.process.send_signal(number)
 
     def end(self, number=signal.SIGKILL):
-        self.tell_process(signal.SIGCONT)
-        self.tell_process(number)
+        self.signal_now(signal.SIGCONT)
+        self.signal_now(number)
         if self.process:
             self.process.wait()
 
@@ -131,7 +131,7 @@ class Soak:
         self.args, self.work, self.random = args, work, random.Random(args.seed)
         self.environment = dict(os.environ, XDG_CACHE_HOME=os.path.join(work, "cache"))
         os.makedirs(os.path.join(work, "cache", "specasr"))     # where clients keep the targets that they know
-        self.begun = now()
+        self.begun, self.quiet_kb = now(), []
         self.clients, self.results, self.rows, self.events, self.problems = [], [], [], [], []
         self.n_clients, self.wanted, self.pending = 0, 6, []
         self.files = self.make_speech()
@@ -276,8 +276,8 @@ class Soak:
         self.later(self.random.uniform(low, high), lambda: target.tell(undo))
 
     def stop(self, process):
-        process.tell_process(signal.SIGSTOP)
-        self.later(self.random.uniform(0.5, 4), lambda: process.tell_process(signal.SIGCONT))
+        process.signal_now(signal.SIGSTOP)
+        self.later(self.random.uniform(0.5, 4), lambda: process.signal_now(signal.SIGCONT))
 
     def break_something(self):
         target, r = self.random.choice(self.targets), self.random
@@ -334,6 +334,7 @@ class Soak:
             if left:
                 self.problem(f"{target.name} is not free after {QUIET_S} s: {left}")
         self.events.append({"t": round(now() - self.begun, 1), "what": "quiet"})
+        self.quiet_kb.append([self.targets[1].memory_kb(), self.coordinator.memory_kb()])
 
     def run(self):
         self.begun = now()
@@ -388,6 +389,8 @@ class Soak:
             "load": round(sum(loads) / max(len(loads), 1), 3), "faults": counts,
             "total_ms_median": undisturbed[len(undisturbed) // 2], "resumed_total_ms_median": resumed[len(resumed) // 2],
             "resumed_total_ms_max": resumed[-1],
+            "quiet_kb_of_target2": [kb for kb, _ in self.quiet_kb],
+            "quiet_kb_of_coordinator": [kb for _, kb in self.quiet_kb],
             "target2_percent_an_hour": self.slope("target2_kb"), "problems": len(self.problems)}
         for key, value in report.items():
             print(f"{key:26} {value if not isinstance(value, float) else round(value, 2)}")
