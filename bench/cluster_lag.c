@@ -13,7 +13,7 @@
 
 #include "../tests/cluster/load.h"
 
-enum { STREAMS_MAX = 16, SEEDS = 8, GRID_SEEDS = 4, RTT_US = 20000 };
+enum { STREAMS_MAX = 16, SEEDS = 5, GRID_SEEDS = 3, RTT_US = 20000 };
 
 struct curve {
     const char *name;
@@ -23,11 +23,11 @@ struct curve {
 };
 
 static const struct curve curves[] = {
-    {"gpu", &pace_gpu, &pace_gpu_draft, {1, 96, 208},
-     {1, 8, 16, 32, 48, 64, 96, 128, 160, 176, 192, 208, 224, 256}},
+    {"gpu", &pace_gpu, &pace_gpu_draft, {1, 64, 176},
+     {1, 8, 16, 32, 64, 96, 128, 160, 192, 224, 256}},
     {"cpu", &pace_cpu, &pace_cpu_draft, {1, 12, 24},
-     {1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 18, 20, 24, 32}},
-    {"rows", &pace_rows, &pace_gpu_draft, {1, 16, 32}, {1, 4, 8, 16, 24, 32, 48, 64}},
+     {1, 2, 4, 6, 8, 10, 12, 16, 20, 24, 28, 32, 40}},
+    {"rows", &pace_rows, &pace_gpu_draft, {1, 16, 32}, {1, 16, 48, 80, 112}},
 };
 
 struct mode {
@@ -52,7 +52,8 @@ static void print_lag(const struct curve *curve, uint32_t n_streams, const struc
 {
     struct load load = {.pace = curve->pace, .colocated = curve->colocated, .mode = mode->mode,
                         .depth = mode->depth, .rtt_us = RTT_US, .n_streams = n_streams,
-                        .seconds = n_streams <= 8 ? 160 : 60, .seed = 11, .n_seeds = SEEDS};
+                        .seconds = n_streams <= 8 ? 160 : n_streams > 400 ? 12 : 40,
+                        .seed = 11, .n_seeds = SEEDS};
     struct load_result r = load_run(&load);
     if (r.wrong)
         fprintf(stderr, "cluster_lag: %s\n", r.wrong);
@@ -103,12 +104,14 @@ static const struct mode settings[] = {
 
 static void cell(const struct curve *curve, uint32_t rtt_ms, uint32_t l, uint32_t d)
 {
+    uint32_t n_streams = curve->loads[l];
     for (uint32_t s = 0; s < ARRAY_LEN(settings); s++) {
         struct load load = {.pace = curve->pace, .mode = settings[s].mode,
                             .depth = settings[s].depth, .rtt_us = 1000u * (uint64_t)rtt_ms,
                             .draft = drafts[d].draft, .draft_later = drafts[d].later,
                             .change_us = drafts[d].later ? 4000000 : 0,
-                            .n_streams = curve->loads[l], .seconds = l == 0 ? 160 : 24,
+                            .n_streams = n_streams,
+                            .seconds = n_streams == 1 ? 160 : n_streams > 40 ? 12 : 20,
                             .seed = 21, .n_seeds = GRID_SEEDS};
         struct load_result r = load_run(&load);
         if (r.wrong)
