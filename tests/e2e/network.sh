@@ -48,7 +48,7 @@ expiry=$(curl -s "http://127.0.0.1:$(sed -n 's/.*metrics on port \([0-9]*\).*/\1
 verdict "TLS: the metric of its end" "$([ "${expiry:-0}" -gt 172000 ] && [ "$expiry" -le 172800 ] || echo "'$expiry' s")"
 kill -TERM "$tls_pid"
 
-"$bin/target_node" --no-config --model tiny.en --listen 127.0.0.1:0 --tls-certificate server.pem --tls-key client.key >out 2>err & pid=$!
+"$bin/target_node" --no-config --model tiny.en --log-level error --listen 127.0.0.1:0 --tls-certificate server.pem --tls-key client.key >out 2>err & pid=$!
 wait_for "$limit" gone $pid; wait $pid; rc=$?
 verdict "TLS: a key of another certificate" "$(why_not_refused 1 'server.pem.*client.key')"
 
