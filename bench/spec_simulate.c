@@ -194,7 +194,8 @@ static void pass(struct run *run, struct totals *sum)
                                 .balance = &run->balance,
                                 .n_fixed = n_fixed,
                                 .n_nodes_max = caps.n_nodes,
-                                .row_price = o->price};
+                                .row_price = o->price,
+                                .end = o->end};
     struct spec_turn turn = spec_turn(&ask);
     tree.n = turn.n_nodes;
     choose(u, run->n_decided, &tree, choices);

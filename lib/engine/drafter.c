@@ -220,13 +220,14 @@ enum status drafter_set_target(struct drafter *drafter, const struct tokenizer *
 }
 
 /* Does the proposal (its prefix, its nodes) go along with all that is decided? A draft that stopped
- * early must also go beyond it. */
+ * early must also go on for a while (spec/draft.h). */
 static bool still_good(const struct drafter *drafter, const int32_t *decided, uint32_t n_decided)
 {
     const struct drafter_proposal *proposal = &drafter->proposal;
     uint32_t n_prefix = drafter->n_decided;
-    uint32_t used_up = drafter->phase == DRAFTER_COMPLETE && !drafter->attempt.ended;
-    if (n_decided < n_prefix || n_decided + used_up > n_prefix + proposal->n_trunk)
+    bool stopped = drafter->phase == DRAFTER_COMPLETE && !drafter->attempt.ended;
+    uint32_t least = stopped ? SPEC_DRAFT_LOW + 1 : 0;
+    if (n_decided < n_prefix || n_decided + least > n_prefix + proposal->n_trunk)
         return false;
     if (memcmp(decided, drafter->decided, n_prefix * sizeof(*decided)) != 0)
         return false;

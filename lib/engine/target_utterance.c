@@ -21,10 +21,6 @@ enum {
  * rise by a tenth and rows per token double (docs/SPEED.md). */
 static const float survival_min = 0.05f;
 
-/* An interrupted pass says nothing about drafts: it counts as at most so many times what was
- * expected. */
-static const float slowest_pass = 1.5f;
-
 /* The shortest wait for a draft so far is forgotten by so much with each that follows. */
 static const float longer = 1.05f;
 
@@ -315,10 +311,11 @@ static struct spec_walk walk_draft(const struct utterance *u)
 /* Has the text left the draft, or come to an end of it that is not the text's (behind a second
  * choice, say)? A client that hears of this drafts anew; a draft of nothing says that there is no
  * more to come. */
-static bool draft_used_up(const struct utterance *u)
+static bool draft_used_up(const struct target_session *session, const struct utterance *u)
 {
     struct spec_walk walk = walk_draft(u);
-    return u->draft.tree.n > 0 && (!walk.agrees || !spec_draft_goes_on(&u->draft, walk.node));
+    int32_t end = model_of(session)->special.end;
+    return u->draft.tree.n > 0 && (!walk.agrees || !spec_draft_goes_on(&u->draft, walk.node, end));
 }
 
 /* When the client's next draft is expected; false: it owes none. */
@@ -337,7 +334,7 @@ static bool draft_due(const struct target_session *session, const struct utteran
     if (session->mode == SPEC_MODE_WAIT_DRAFT)
         return first;
     if (session->mode == SPEC_MODE_TURNS)
-        return first || draft_used_up(u);
+        return first || draft_used_up(session, u);
     return delay > 0.0f && since != 0 && *at_us > now_us(session);
 }
 
@@ -387,6 +384,7 @@ static struct spec_turn decide_turn(struct target_session *session, struct utter
         .window_begun = u->attempt.n_decided > 0,
         .draft_fresh = is_fresh(session, u),
         .draft_complete = u->draft.complete,
+        .end = model_of(session)->special.end,
         .draft_tokens = session->habits.tokens,
         .asking_us = asking_us(session),
     };
@@ -472,7 +470,8 @@ static void offer_nodes(struct target_session *session, struct utterance *u,
     bool by_cost = session->ask.row_price < 0.0f &&
                    (session->mode == SPEC_MODE_FREE || session->mode == SPEC_MODE_WAIT_DRAFT);
     if (by_cost)
-        offer->n_nodes = spec_pick_cap(&session->target->cost, offer->n_fixed, u->balance.us,
+        offer->n_nodes = spec_pick_cap(&session->target->cost, offer->n_fixed,
+                                       spec_balance_risk(&u->balance),
                                        takes_all(session) ? 0.0f : survival_min, u->survival,
                                        MIN(u->tree.n, nodes_max(session, u)));
     else if (turn->action == SPEC_VERIFY)
@@ -528,7 +527,8 @@ static bool learn_pass(struct target_session *session, struct utterance *u, uint
     const struct attempt *attempt = &u->attempt;
     struct spec_realign how = realign_for(session);
     const struct spec_cost *cost = &session->target->cost;
-    us = fminf(us, slowest_pass * spec_cost_us(cost, attempt->n_pending + attempt->tree.n));
+    /* an interrupted pass says nothing about drafts */
+    us = fminf(us, spec_cost_us(cost, attempt->n_pending + attempt->tree.n));
     if (attempt->tree.n > 0) {
         spec_balance_pass(&u->balance, cost, attempt->n_pending, n_new, us);
         if (!u->draft_tried)

@@ -3,9 +3,13 @@
  * A model's probability of its token is not the probability that another model picks the same one:
  * noise, device and language change it. Per bucket of confidence two counts with exponential
  * forgetting: trials (the token was asked about: its parent was accepted) and hits. The prior of a
- * bucket is its own confidence, worth SPEC_CALIBRATION_PRIOR trials:
+ * bucket is worth so many trials (calibration.c):
  *
- *     rate = (hits + PRIOR * confidence) / (trials + PRIOR)
+ *     rate = (hits + PRIOR * (1 - (1 - confidence)^1.5)) / (trials + PRIOR)
+ *
+ * Errors come in bunches, an utterance is easy or hard as a whole: so what is missing to 1 is
+ * multiplied by the errors of late over those that were to be expected (both with a few more that
+ * came as expected).
  */
 #ifndef SPEC_CALIBRATION_H
 #define SPEC_CALIBRATION_H
@@ -21,6 +25,7 @@ enum { SPEC_CALIBRATION_BUCKETS = 12 };
 struct spec_calibration {
     float trials[SPEC_CALIBRATION_BUCKETS];
     float hits[SPEC_CALIBRATION_BUCKETS];
+    float expected, seen;               /* errors of late */
 };
 
 void spec_calibration_init(struct spec_calibration *calibration);

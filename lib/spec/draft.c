@@ -91,9 +91,13 @@ static int32_t first_child(const struct spec_tree *tree, int32_t parent)
     return -1;
 }
 
-bool spec_draft_goes_on(const struct spec_draft *draft, int32_t node)
+bool spec_draft_goes_on(const struct spec_draft *draft, int32_t node, int32_t end)
 {
-    return first_child(&draft->tree, node) >= 0;
+    uint32_t n = 0;
+    for (int32_t i = first_child(&draft->tree, node); i >= 0; i = first_child(&draft->tree, i))
+        if (++n > SPEC_DRAFT_LOW || draft->tree.node[i].token == end)
+            return true;
+    return false;
 }
 
 uint32_t spec_draft_trunk(const struct spec_draft *draft, int32_t node,

@@ -52,8 +52,12 @@ struct spec_walk {
 struct spec_walk spec_draft_walk(const struct spec_draft *draft, const int32_t *decided,
                                  uint32_t n_decided);
 
-/* Has the draft a token behind `node` (-1: any at all)? */
-bool spec_draft_goes_on(const struct spec_draft *draft, int32_t node);
+/* A draft that stopped early is as good as used up with so few tokens left: the client splices them
+ * into the next one, and a pass for them alone is nearly a plain step. */
+enum { SPEC_DRAFT_LOW = 2 };
+
+/* Has the draft more than SPEC_DRAFT_LOW tokens behind `node` (-1: in all), or its end token? */
+bool spec_draft_goes_on(const struct spec_draft *draft, int32_t node, int32_t end);
 
 /* The trunk below `node` (-1: from the start): first child of first child. Returns its length. */
 uint32_t spec_draft_trunk(const struct spec_draft *draft, int32_t node,

@@ -168,14 +168,16 @@ struct spec_rows spec_rows_worth(const struct spec_rows_ask *ask)
     float base_us = spec_cost_us(ask->cost, ask->n_fixed);
     struct spec_rows best = {0, 1.0f, base_us};
     float best_rate = 1.0f / base_us;
-    float expected = 1.0f;
+    float expected = 1.0f, spared_us = 0.0f;
     uint32_t n_max = MIN(ask->tree->n, ask->n_nodes_max);
     for (uint32_t n = 1; n <= n_max; n++) {
         float us = spec_cost_us(ask->cost, ask->n_fixed + n);
         expected += survival[n - 1];
         if (us > ask->us_max || survival[n - 1] < ask->survival_min)
             break;
-        float rate = expected / (base_us + price * (us - base_us));
+        if (ask->tree->node[n - 1].token == ask->end)
+            spared_us += survival[n - 1] * spec_cost_us(ask->cost, 1);
+        float rate = expected / fmaxf(base_us + price * (us - base_us) - spared_us, 1.0f);
         if (rate > best_rate || price == 0.0f) {
             best_rate = rate;
             best = (struct spec_rows){n, expected, us};

@@ -63,6 +63,7 @@ struct spec_rows_ask {
     float us_max;                       /* no pass beyond this cost; INFINITY: no cap */
     float price;                        /* factor on the extra cost; negative: 1; 0: free */
     float survival_min;                 /* rarer nodes are not taken, were they free */
+    int32_t end;                        /* end token, -1: none: left over, it costs a pass */
 };
 
 struct spec_rows spec_rows_worth(const struct spec_rows_ask *ask);

@@ -292,7 +292,7 @@ void spec_propose_from(const struct spec_source *const *sources, uint32_t n_sour
     float left = 1.0f;
     for (uint32_t i = 0; i < n_sources; i++) {
         bool last = i + 1 == n_sources;
-        guess_from_prefix(&pool, sources[i], take(&left, last ? 1.0f : 2.0f / 3.0f));
+        guess_from_prefix(&pool, sources[i], take(&left, last ? 1.0f : 0.75f));
     }
     grow(&pool, caps, tree, mass);
     order(tree, mass);

@@ -22,6 +22,11 @@ void spec_balance_wait(struct spec_balance *balance, float us)
     balance->us -= us;
 }
 
+float spec_balance_risk(const struct spec_balance *balance)
+{
+    return 0.75f * balance->us;
+}
+
 static struct spec_turn wait_until(uint64_t until_us)
 {
     return (struct spec_turn){SPEC_WAIT, 0, until_us, 0.0f};
@@ -32,15 +37,16 @@ static struct spec_turn wait_until(uint64_t until_us)
 static struct spec_rows best_pass(const struct spec_turn_ask *ask, bool on_credit)
 {
     bool unlimited = on_credit || ask->row_price == 0.0f;
+    float risk_us = spec_balance_risk(ask->balance);
     struct spec_rows_ask rows = {
         .tree = ask->tree,
         .cost = ask->cost,
         .n_fixed = ask->n_fixed,
         .n_nodes_max = ask->n_nodes_max,
-        .us_max = unlimited ? INFINITY
-                            : spec_cost_us(ask->cost, ask->n_fixed) + ask->balance->us,
+        .us_max = unlimited ? INFINITY : spec_cost_us(ask->cost, ask->n_fixed) + risk_us,
         .price = ask->row_price,
         .survival_min = ask->survival_min,
+        .end = ask->end,
     };
     return spec_rows_worth(&rows);
 }
@@ -61,7 +67,7 @@ static bool wait_pays(const struct spec_turn_ask *ask, const struct spec_rows *n
     float wait_us = (float)(ask->draft_at_us - ask->now_us);
     struct spec_rows later = later_pass(ask);
     float extra_us = later.us - spec_cost_us(ask->cost, ask->n_fixed);
-    if (wait_us + extra_us > ask->balance->us)
+    if (wait_us + extra_us > spec_balance_risk(ask->balance))
         return false;
     float waiting = later.expected / (wait_us + later.us);
     float working =

@@ -7,10 +7,10 @@
  *             + decided tokens x plain step - cost              of each pass
  *             - time                                            of each wait
  *
- * It never goes below zero, since a pass or wait is begun only if it can be paid when everything is
- * refused (a pass then decides one token). And balance = step + plain time - own time, so
- * own time <= plain time + one step. What is left over is rounding: a pass that took longer than
- * its estimate.
+ * It never goes below zero, since a pass or wait is begun only if three quarters of it pay when
+ * everything is refused (a pass then decides one token): one that loses leaves enough to try again.
+ * And balance = step + plain time - own time, so own time <= plain time + one step, where a pass
+ * costs what the curve says at most: who is interrupted is not slow by drafts.
  *
  * When does a wait pay? A pass now (E0 tokens, cost C0) decides tokens that the draft would bring
  * anyway (E1 tokens, cost C1, in W): the draft is walked along them when it comes.
@@ -48,6 +48,9 @@ void spec_balance_pass(struct spec_balance *balance, const struct spec_cost *cos
 /* A wait in SPEC_MODE_FREE took so long. Other modes' waits are what the user asked for. */
 void spec_balance_wait(struct spec_balance *balance, float us);
 
+/* What one pass or wait may cost beyond a plain step when it brings nothing. */
+float spec_balance_risk(const struct spec_balance *balance);
+
 enum spec_action { SPEC_PLAIN, SPEC_VERIFY, SPEC_WAIT };
 
 enum spec_mode {
@@ -73,6 +76,7 @@ struct spec_turn_ask {
     bool draft_complete;                /* ... which is whole */
     bool draft_due;                     /* the client owes a draft: it drafts, the link is alive */
     uint64_t draft_at_us;               /* when it is expected; only if draft_due */
+    int32_t end;                        /* end token, -1: none */
     float draft_tokens;                 /* tokens per pass that fresh drafts brought of late (E1) */
     float asking_us;                    /* TURNS: what one more question costs; 0: unknown */
     uint64_t patience_us;               /* WAIT_DRAFT and LOCKSTEP give up at this time */

@@ -125,7 +125,7 @@ static void alone_it_is_what_rows_are_worth(void **state)
             spec_pick_cap(&cost, 1, us_max, 0.05f, survival, c.offer[0].n_nodes);
         struct spec_rows_ask ask = {.tree = &tree, .cost = &cost, .n_fixed = 1, .n_nodes_max = 63,
                                     .us_max = spec_cost_us(&cost, 1) + us_max, .price = -1.0f,
-                                    .survival_min = 0.05f};
+                                    .survival_min = 0.05f, .end = -1};
         spec_pick(c.offer, 1, &cost, SPEC_ROWS_MAX, n_rows);
         assert_int_equal(n_rows[0], 1 + spec_rows_worth(&ask).n_nodes);
     }

@@ -131,7 +131,7 @@ static void rows_are_taken_for_the_best_rate(void **state)
         struct spec_cost cost;
         spec_cost_init(&cost, 3000.0f, support_uniform(&seed, 1.0f, 2500.0f));
         struct spec_rows_ask ask = {&tree, &cost, 1 + (uint32_t)(support_random(&seed) % 4), 50,
-                                    support_uniform(&seed, 3000.0f, 60000.0f), -1.0f, 0.0f};
+                                    support_uniform(&seed, 3000.0f, 60000.0f), -1.0f, 0.0f, -1};
         struct spec_rows got = spec_rows_worth(&ask);
         float survival[SPEC_NODES_MAX];
         spec_tree_survival(&tree, survival);
@@ -155,7 +155,7 @@ static void free_rows_are_all_taken_and_dear_rows_none(void **state)
     struct spec_tree tree = random_best_first(&seed);
     struct spec_cost cost;
     spec_cost_init(&cost, 3000.0f, 2999.0f);
-    struct spec_rows_ask ask = {&tree, &cost, 1, 40, INFINITY, 0.0f, 0.0f};
+    struct spec_rows_ask ask = {&tree, &cost, 1, 40, INFINITY, 0.0f, 0.0f, -1};
     assert_int_equal(spec_rows_worth(&ask).n_nodes, 40);
     float survival[SPEC_NODES_MAX];
     spec_tree_survival(&tree, survival);
