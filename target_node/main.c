@@ -66,6 +66,7 @@ struct node {
     struct observe *observe;
     struct gate *gate;
     struct memory_plan plan;
+    struct memory_ask memory;
 };
 
 
@@ -307,10 +308,20 @@ static enum status fit_sessions(const struct values *values, struct node *node, 
     if (rc != STATUS_OK)
         return rc;
     metrics_set(observe_metrics(node->observe), TARGET_METRIC_MEMORY_BUDGET, (int64_t)ask.budget);
+    node->memory = ask;
+    return STATUS_OK;
+}
+
+static void tell_what_serves(const struct node *node)
+{
+    const struct backend_info *info = &node->engine.backend->info;
+    log_line(LOG_INFO, "%s, %s kernels, %u threads, %.0f MB of weights",
+             node->engine.description->name, info->kernels, info->n_threads,
+             (double)info->weight_bytes / 1e6);
     log_line(LOG_INFO, "%" PRIu32 " sessions, %" PRIu32 " of them at work at once: %.0f MB each, "
              "%.0f MB for the model, of %.0f MB", node->plan.sessions, node->plan.slots,
-             (double)ask.slot / 1e6, (double)ask.fixed / 1e6, (double)ask.budget / 1e6);
-    return STATUS_OK;
+             (double)node->memory.slot / 1e6, (double)node->memory.fixed / 1e6,
+             (double)node->memory.budget / 1e6);
 }
 
 /* "1%" or "0.01"; false: neither. */
@@ -360,10 +371,7 @@ static enum status start_serving(const struct values *values, struct node *node,
     rc = serve_start(&node->engine, &options, &node->serve, err);
     if (rc != STATUS_OK)
         return rc;
-    const struct backend_info *info = &node->engine.backend->info;
-    log_line(LOG_INFO, "%s, %s kernels, %u threads, %.0f MB of weights",
-             node->engine.description->name, info->kernels, info->n_threads,
-             (double)info->weight_bytes / 1e6);
+    tell_what_serves(node);
     go_public(values, node);
     log_line(LOG_INFO, "listening on %s:%u", values->listen.host, serve_port(node->serve));
     return STATUS_OK;
