@@ -226,6 +226,9 @@ void registration_leave(struct registration *registration)
     for (uint32_t i = 0; i < n; i++)
         if (registration->lines[i])
             pthread_join(registration->lines[i]->thread, NULL);
+    pthread_mutex_lock(&registration->lock);    /* its owner may go now; the bus tells no more */
+    registration->load = NULL;
+    pthread_mutex_unlock(&registration->lock);
 }
 
 void registration_stop(struct registration **registration_ptr)

@@ -13,6 +13,7 @@
 #include "count.h"
 #include "engine/admit.h"
 #include "uplink.h"
+#include "vocabulary.h"
 #include "wire/wire.h"
 
 enum {
@@ -20,6 +21,7 @@ enum {
     WAITING_BYTES_MAX = 8 << 20,            /* of one client: its credit of four utterances */
     OPEN_WITHIN_US = 5000000,               /* a stream without its Open is ended */
     LAST_WORDS_US = 60000000,               /* from the end of a session's time to its cut */
+    HOLD_FROM = 64, HOLD_TO = 32,           /* events of one client: no more are read, read again */
     WATCH_US = 250000,                      /* the watchdog looks this often, */
     SLOW_US = 500000,                       /* speaks for a step that lasts longer than this, */
     STUCK_US = 60000000,                    /* and no more for one that will never end */
@@ -42,6 +44,7 @@ struct connection {
     atomic_bool gone;                       /* on_done came: no callback will come any more */
     bool over;                              /* the model thread has heard that */
     atomic_uint queued;                     /* its events in the queue */
+    atomic_bool held;                       /* too many of them: the stream is not read */
     atomic_size_t waiting_bytes;            /* of their frames */
     atomic_bool owed;                       /* the client waits for a result */
     uint64_t opened_us, idle_us;            /* when it came, when it had no more work */
@@ -52,6 +55,7 @@ struct connection {
     struct admit_seat seat;
     bool timed_out;                         /* its time is over: ends when nothing is open */
     struct error spent;                     /* a quota is used up: the end after open utterances */
+    uint64_t spent_us;                      /* and since when */
 };
 
 enum event_kind { EVENT_OPEN, EVENT_FRAME, EVENT_REFUSED, EVENT_WAKE };
@@ -71,7 +75,7 @@ struct serve {
     struct health *health;
     struct queue *events;
     struct event wake;
-    struct wire_bytes vocabulary;           /* packed answer of GetVocabulary */
+    struct vocabulary vocabulary;
     struct list watched;                    /* to be looked at after this turn */
     struct list idle;                       /* sessions without work, the longest first */
     pthread_mutex_t lock;                   /* of the two lists below, for the other threads */
@@ -101,13 +105,31 @@ static void wake(struct serve *serve)
     (void)queue_push(serve->events, &serve->wake);  /* full: it is awake anyway */
 }
 
+/* A client that sends faster than it is served is not read for a while, so that it cannot fill the
+ * queue that all share. `held` is looked at again after the call: the other side may have been
+ * quicker. */
+static void hold_if_many(struct connection *connection, unsigned queued)
+{
+    if (queued <= HOLD_FROM || atomic_exchange(&connection->held, true))
+        return;
+    rpc_hold(connection->call, true);
+    if (!atomic_load(&connection->held))
+        rpc_hold(connection->call, false);
+}
+
+static void read_again_if_few(struct connection *connection, unsigned queued)
+{
+    if (queued < HOLD_TO && atomic_exchange(&connection->held, false))
+        rpc_hold(connection->call, false);
+}
+
 /* Takes the event. A full queue, or a client far beyond its credit, ends the stream: the client
  * resumes elsewhere or later. */
 static void push_event(struct serve *serve, struct event *event)
 {
     struct connection *connection = event->connection;
     size_t waiting = atomic_fetch_add(&connection->waiting_bytes, event->n_bytes);
-    atomic_fetch_add(&connection->queued, 1);
+    hold_if_many(connection, atomic_fetch_add(&connection->queued, 1) + 1);
     bool fits = waiting + event->n_bytes <= WAITING_BYTES_MAX;
     if (fits && queue_push(serve->events, event) == QUEUE_OK)
         return;
@@ -236,24 +258,6 @@ static const struct rpc_handler session_handler = {
     .on_done = session_on_done,
 };
 
-static void vocabulary_on_message(struct rpc_call *call, const uint8_t *data, size_t size)
-{
-    struct serve *serve = rpc_user(call);
-    uint64_t hash;
-    struct error err;
-    enum status rc = wire_vocabulary_request_unpack(data, size, &hash, &err);
-    if (rc == STATUS_OK && hash != 0 && hash != tokenizer_hash(serve->engine->tokenizer))
-        rc = error_set(&err, STATUS_NOT_FOUND, "this target has another vocabulary");
-    if (rc != STATUS_OK) {
-        rpc_finish(call, rc, err.text);
-        return;
-    }
-    (void)rpc_send(call, serve->vocabulary.data, serve->vocabulary.size);
-    rpc_finish(call, STATUS_OK, "");
-}
-
-static const struct rpc_handler vocabulary_handler = {.on_message = vocabulary_on_message};
-
 /* ---- model thread ---- */
 
 static void meter(struct connection *connection, const struct wire_window_final *final)
@@ -262,8 +266,11 @@ static void meter(struct connection *connection, const struct wire_window_final 
         .audio_ms = (final->next_start - final->window_start) / SAMPLES_PER_MS,
         .tokens = final->n_tokens};
     struct error err;
-    if (gate_count(connection->serve->gate, &connection->pass, &amount, &err) != STATUS_OK)
-        connection->spent = err;
+    if (gate_count(connection->serve->gate, &connection->pass, &amount, &err) == STATUS_OK)
+        return;
+    if (connection->spent.code == STATUS_OK)
+        connection->spent_us = clock_us(&connection->serve->engine->clock);
+    connection->spent = err;
 }
 
 static void watch(struct connection *connection)
@@ -362,7 +369,8 @@ static void handle_event(struct serve *serve, struct event *event)
     }
     watch(connection);
     atomic_fetch_sub(&connection->waiting_bytes, event->n_bytes);
-    atomic_fetch_sub(&connection->queued, 1);
+    read_again_if_few(connection, atomic_load(&connection->queued) - 1);
+    atomic_fetch_sub(&connection->queued, 1);   /* last: without events a connection may be freed */
     free(event);
 }
 
@@ -378,8 +386,11 @@ static void end_if_over(struct connection *c, uint64_t now, uint64_t *next)
         end_stream(c, STATUS_UNAVAILABLE, "the session's time is over: open another one");
     else if (c->timed_out)
         *next = MIN(*next, cut_us);
-    else if (c->spent.code != STATUS_OK && !target_session_busy(c->session))
+    else if (c->spent.code != STATUS_OK &&
+             (!target_session_busy(c->session) || now >= c->spent_us + LAST_WORDS_US))
         end_stream(c, c->spent.code, c->spent.text);
+    else if (c->spent.code != STATUS_OK)
+        *next = MIN(*next, c->spent_us + LAST_WORDS_US);
     else if (!target_session_ready(c->session) && now >= open_by_us)
         end_stream(c, STATUS_TIMEOUT, "no Open frame came");
     else if (!target_session_ready(c->session))
@@ -620,24 +631,6 @@ static void *watchdog_thread(void *argument)
 
 /* ---- life ---- */
 
-static enum status pack_vocabulary(struct serve *serve, struct error *err)
-{
-    struct tokenizer_source source;
-    tokenizer_describe(serve->engine->tokenizer, &source);
-    const struct special_tokens *s = &source.special;
-    struct wire_vocabulary message = {
-        .hash = source.hash,
-        .n_tokens = source.n_tokens,
-        .offsets = (uint32_t *)(uintptr_t)source.offsets,
-        .bytes = (uint8_t *)(uintptr_t)source.bytes,
-        .special = {s->end, s->start, s->translate, s->transcribe, s->previous, s->no_speech,
-                    s->no_timestamps, s->timestamp_begin, s->language_begin},
-        .n_languages = source.n_languages,
-        .languages = (char(*)[4])(uintptr_t)source.languages,
-    };
-    return wire_vocabulary_pack(&message, &serve->vocabulary, err);
-}
-
 /* A ping a second finds frozen clients soon. To ten thousand of them it takes a quarter of a
  * processor: where there are more than a thousand, a frozen one is found within 15 s. */
 static struct rpc_keepalive keepalive(uint32_t sessions_max)
@@ -653,7 +646,7 @@ static enum status start_server(struct serve *serve, const struct serve_options 
 {
     struct rpc_method methods[2 + HEALTH_METHODS_N] = {
         {"/specasr.v1.Verify/Session", &session_handler, serve},
-        {"/specasr.v1.Verify/GetVocabulary", &vocabulary_handler, serve},
+        {"/specasr.v1.Verify/GetVocabulary", &vocabulary_handler, &serve->vocabulary},
     };
     health_methods(serve->health, methods + 2);
     struct rpc_server_options server = {
@@ -713,7 +706,7 @@ enum status serve_start(struct engine *engine, const struct serve_options *optio
     if (rc == STATUS_OK)
         target_measure(serve->target, MEASURE_US);
     if (rc == STATUS_OK)
-        rc = pack_vocabulary(serve, err);
+        rc = vocabulary_pack(engine->tokenizer, &serve->vocabulary, err);
     if (rc == STATUS_OK)
         rc = start_thread(&serve->thread, model_thread, serve, &serve->thread_runs, err);
     if (rc == STATUS_OK)
@@ -792,7 +785,7 @@ void serve_stop(struct serve **serve_ptr, uint32_t grace_ms)
     queue_free(&serve->events);
     queue_free(&serve->watchdog_end);
     pthread_mutex_destroy(&serve->lock);
-    wire_bytes_release(&serve->vocabulary);
+    vocabulary_release(&serve->vocabulary);
     free(serve);
     *serve_ptr = NULL;
 }

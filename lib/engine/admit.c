@@ -11,7 +11,7 @@
 enum {
     RETRY_US = 1000000,                     /* a refused client stays away for so long, */
     BETWEEN_US = 2000,                      /* and comes so long after the one before it, */
-    RETRY_MAX_US = 30000000                 /* but is not told more than this */
+    RETRY_MAX_US = 30000000                 /* but never longer than this */
 };
 
 struct client {
@@ -110,7 +110,9 @@ static uint32_t retry_ms(struct admission *a)
 {
     uint64_t now = clock_us(&a->options.clock);
     a->retry_us = MAX(a->retry_us + BETWEEN_US, now + RETRY_US);
-    return (uint32_t)(MIN(a->retry_us - now, (uint64_t)RETRY_MAX_US) / 1000u);
+    if (a->retry_us > now + RETRY_MAX_US)   /* all of it is given out: from the start again */
+        a->retry_us = now + RETRY_US;
+    return (uint32_t)((a->retry_us - now) / 1000u);
 }
 
 static enum status take_seat(struct admission *a, uint64_t owner, struct error *err)

@@ -159,6 +159,7 @@ uint64_t target_tick(struct target *target)
     struct gathered all = {.until_us = UINT64_MAX};
     struct work_seen seen = target_see(target);
     target->encoder_wanted = seen.encode > 0;
+    target->lacks_slots = seen.lacks_slots;
     if (target->n_sessions > 0)
         target_gather(target, &seen, &all);
     bool worked = all.n > 0;

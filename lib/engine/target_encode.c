@@ -68,6 +68,7 @@ struct work_seen target_see(struct target *target)
             audit_yield(target);
             slots = target_slots_left(target);
         }
+        seen.lacks_slots |= encode && !slots && !s->holds_memory;
         if (encode && !slots && !s->holds_memory)
             continue;
         seen.encode += encode;

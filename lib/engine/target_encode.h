@@ -23,6 +23,7 @@ bool utterance_is_urgent(const struct utterance *u);
 struct work_seen {
     uint32_t urgent_encode, urgent_decode;
     uint32_t encode;                        /* both kinds */
+    bool lacks_slots;                       /* some window waits for the end of another */
     bool long_wait;                         /* one that is not urgent has waited for long */
     bool their_turn;                        /* those that are not urgent come first in this tick */
 };

@@ -152,7 +152,7 @@ struct target {
     uint32_t n_slots;                       /* sessions that hold memory */
     struct target_session **ready;          /* [sessions_max]: those with a window to decode */
     struct audit audit;
-    bool draining, encoder_wanted;          /* who waits for a draft now waits for a slice */
+    bool draining, encoder_wanted, lacks_slots; /* slots: for new windows */
     struct target_counts counts;            /* stages: only in what target_counts returns */
 };
 

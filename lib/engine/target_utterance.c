@@ -81,7 +81,8 @@ enum status utterance_new(struct target_session *session, uint32_t id,
     spec_draft_clear(&u->draft);
     if (resume)
         adopt_claim(session, u, resume);
-    if (u->window == 0)                     /* all of its audio will come */
+    bool whole = u->window == 0 && u->start == 0 && u->previous.n == 0;
+    if (whole)                              /* all of its audio will come */
         audit_begin(session, u);
     audio_buffer_init(&u->audio, u->start);
     clear_sources(u);
@@ -391,7 +392,8 @@ static struct spec_turn decide_turn(struct target_session *session, struct utter
     bool waits = session->mode != SPEC_MODE_FREE || !target->encoder_wanted;
     ask.draft_due =
         waits && depth_nodes_max(session) > 0 && draft_due(session, u, &ask.draft_at_us);
-    ask.patience_us = MAX(u->times.encoded_us, u->times.surprised_us) + PATIENCE_US;
+    if (!target->lacks_slots)
+        ask.patience_us = MAX(u->times.encoded_us, u->times.surprised_us) + PATIENCE_US;
     return spec_turn(&ask);
 }
 

@@ -110,6 +110,12 @@ static void those_refused_come_back_one_after_the_other(void **state)
     }
     assert_in_range(in_a_second, 400, 600);
     assert_in_range(before, 20000, 22000);
+    for (uint32_t i = 0; i < 100000; i++) { /* a storm: not for longer, nor all together */
+        uint32_t told = admit_retry_ms(admission);
+        assert_in_range(told, 1000, 30000);
+        assert_int_not_equal(told, before);
+        before = i % 2 == 0 ? told : before;
+    }
     now_us += 60000000;
     assert_int_equal(admit_retry_ms(admission), 1000);
     admit_leave(admission, &seat);

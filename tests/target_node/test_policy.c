@@ -12,6 +12,7 @@
 #include "../../target_node/register_line.c"
 #include "../../target_node/serve.c"
 #include "../../target_node/uplink.c"
+#include "../../target_node/vocabulary.c"
 
 enum { HEARTBEAT_MS = 50, TTL_MS = 3 * HEARTBEAT_MS, WAIT_MAX_US = 30000000 };
 

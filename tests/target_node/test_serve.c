@@ -13,6 +13,7 @@
 #include "../../target_node/load.c"
 #include "../../target_node/serve.c"
 #include "../../target_node/uplink.c"
+#include "../../target_node/vocabulary.c"
 
 /* No coordinator: what register.c would say without one. */
 struct wire_policy registration_policy(struct registration *registration)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../../target_node/uplink.c"
+#include "../../target_node/vocabulary.c"
 
 enum { N = 4000 };
 
