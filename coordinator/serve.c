@@ -90,8 +90,9 @@ static void add_coordinators(const struct coordinator *coordinator,
 static void take_register(struct coordinator *coordinator, uint64_t now,
                           const struct wire_register *ask, struct wire_registered *answer)
 {
-    saw_term(coordinator, ask->term);
     answer->verdict = registry_register(coordinator->registry, now, &ask->info, &ask->load);
+    if (answer->verdict == WIRE_KNOWN)
+        saw_term(coordinator, ask->term);
     answer->heartbeat_ms = coordinator->options.registry.heartbeat_ms;
     answer->policy = policy_of(coordinator);
     add_coordinators(coordinator, &answer->coordinators);
@@ -113,8 +114,9 @@ static void take_register(struct coordinator *coordinator, uint64_t now,
 static void take_heartbeat(struct coordinator *coordinator, uint64_t now,
                            const struct wire_heartbeat *ask, struct wire_heard *answer)
 {
-    saw_term(coordinator, ask->term);
     answer->verdict = registry_heartbeat(coordinator->registry, now, ask, &answer->drain);
+    if (answer->verdict == WIRE_KNOWN)
+        saw_term(coordinator, ask->term);
     answer->policy = policy_of(coordinator);
     add_coordinators(coordinator, &answer->coordinators);
     count(coordinator,
@@ -219,8 +221,8 @@ static void hear_load(void *context, const struct bus_message *message)
     if (!exchange_name(name, heard.u.heartbeat.address) || strcmp(name, message->sender) != 0)
         return;
     pthread_mutex_lock(&coordinator->lock);
-    saw_term(coordinator, heard.u.heartbeat.term);
-    (void)registry_load(coordinator->registry, clock_us(&coordinator->clock), &heard.u.heartbeat);
+    if (registry_load(coordinator->registry, clock_us(&coordinator->clock), &heard.u.heartbeat))
+        saw_term(coordinator, heard.u.heartbeat.term);
     pthread_mutex_unlock(&coordinator->lock);
 }
 

@@ -396,7 +396,7 @@ void store_seen(struct store *store, uint64_t term)
 {
     pthread_mutex_lock(&store->lock);
     bool own = !store->etcd && term <= store->seen + 1;     /* come back from a target */
-    if (!own && term <= INT64_MAX)                          /* nobody counts that far */
-        store->seen = MAX(store->seen, term);
+    if (!own)                                               /* there is always one above it */
+        store->seen = MAX(store->seen, MIN(term, (uint64_t)INT64_MAX - 1));
     pthread_mutex_unlock(&store->lock);
 }

@@ -101,6 +101,34 @@ static void a_target_a_client_and_an_operator(void **state)
     stop(&cluster);
 }
 
+/* Only a process that is registered is believed about terms. */
+static void a_stranger_moves_no_term(void **state)
+{
+    (void)state;
+    struct cluster cluster;
+    start(&cluster);
+    struct rpc_client *client = call_in(&cluster);
+    struct wire_coordinator_message request = registration("a:1", 41);
+    struct wire_coordinator_message beat = {
+        .kind = WIRE_HEARTBEAT,
+        .u.heartbeat = {.address = "b:1", .incarnation = 7, .term = UINT64_MAX,
+                        .load = {.sequence = 2, .window_us = 600000}}};
+    assert_int_equal(ask(client, &request).u.registered.policy.term, 42);
+    struct wire_coordinator_message answer = ask(client, &beat);
+    assert_int_equal(answer.u.heard.verdict, WIRE_REGISTER_AGAIN);
+    assert_int_equal(answer.u.heard.policy.term, 42);
+    request.u.registration.info.incarnation = 6;
+    request.u.registration.term = 99;
+    answer = ask(client, &request);
+    assert_int_equal(answer.u.registered.verdict, WIRE_SUPERSEDED);
+    assert_int_equal(answer.u.registered.policy.term, 42);
+    snprintf(beat.u.heartbeat.address, sizeof(beat.u.heartbeat.address), "a:1");
+    beat.u.heartbeat.term = 50;
+    assert_int_equal(ask(client, &beat).u.heard.policy.term, 51);
+    rpc_client_free(&client);
+    stop(&cluster);
+}
+
 static void bytes_that_are_no_message_are_refused_and_the_next_is_served(void **state)
 {
     (void)state;
@@ -198,6 +226,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_target_a_client_and_an_operator),
+        cmocka_unit_test(a_stranger_moves_no_term),
         cmocka_unit_test(bytes_that_are_no_message_are_refused_and_the_next_is_served),
         cmocka_unit_test(the_price_follows_the_goal),
         cmocka_unit_test(many_at_once_are_all_counted),

@@ -67,8 +67,10 @@ static void in_memory_one_leads_above_what_targets_have_seen(void **state)
     assert_int_equal(look(store).term, 42);
     store_seen(store, 42);
     store_seen(store, 7);
-    store_seen(store, UINT64_MAX);
     assert_int_equal(look(store).term, 42);
+    store_seen(store, UINT64_MAX);
+    store_seen(store, UINT64_MAX);
+    assert_true(look(store).term == INT64_MAX);
     store_stop(&store);
 }
 
