@@ -23,6 +23,7 @@ struct bus_subscriber {
     struct bus_socket *socket;
     struct bus_counts counts;
     uint64_t age_max_us;
+    uint32_t n_looked_at;               /* frames of this turn */
     size_t n, max;
     struct bus_track senders[];
 };
@@ -230,7 +231,9 @@ bool bus_receive(struct bus_subscriber *subscriber, struct bus_message *out)
     size_t size;
     const char *user;
     struct bus_frame frame;
-    while (subscriber->bus->ops->receive(subscriber->socket, &bytes, &size, &user)) {
+    while (subscriber->n_looked_at < BUS_TURN_MAX &&
+           subscriber->bus->ops->receive(subscriber->socket, &bytes, &size, &user)) {
+        subscriber->n_looked_at++;
         if (!bus_frame_decode(bytes, size, &frame)) {
             subscriber->counts.malformed++;
         } else if (user && strcmp(user, frame.sender) != 0) {
@@ -243,6 +246,7 @@ bool bus_receive(struct bus_subscriber *subscriber, struct bus_message *out)
             return true;
         }
     }
+    subscriber->n_looked_at = 0;
     memset(out, 0, sizeof(*out));
     return false;
 }

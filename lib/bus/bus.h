@@ -127,8 +127,11 @@ struct bus_message {
     size_t size;
 };
 
-/* The next frame that is new; false: no more for now. Call it until false: only then is what was
- * kept the newest. */
+enum { BUS_TURN_MAX = 256 };
+
+/* The next frame that is new; false: no more for now, or BUS_TURN_MAX frames (refused ones too)
+ * were looked at since the last false: no peer can make a turn endless. Call it until
+ * false: only then is what was kept the newest, of those. */
 bool bus_receive(struct bus_subscriber *subscriber, struct bus_message *out);
 
 /* Sleeps until something comes, at most timeout_ms. The twin returns at once. */

@@ -87,7 +87,7 @@ static void publish(struct exchange *exchange)
 static void listen(struct exchange *exchange)
 {
     struct bus_message message;
-    while (bus_receive(exchange->subscriber, &message))
+    while (!atomic_load(&exchange->ending) && bus_receive(exchange->subscriber, &message))
         exchange->options.heard(exchange->options.context, &message);
     pthread_mutex_lock(&exchange->lock);
     exchange->counts = bus_subscriber_counts(exchange->subscriber);

@@ -28,6 +28,31 @@ static void frames_take_their_time(void **state)
     net_close(&net);
 }
 
+/* Frames of a sender that is no news any more count too. */
+static void a_turn_ends_though_there_is_more(void **state)
+{
+    (void)state;
+    struct net net;
+    struct bus_message message;
+    struct bus_publisher *publishers[BUS_TURN_MAX + 10];
+    net_open(&net, LOCAL);
+    struct bus_subscriber *subscriber = new_subscriber(net.server, "load");
+    for (size_t i = 0; i < ARRAY_LEN(publishers); i++) {     /* each later one of a lower life */
+        publishers[i] = new_publisher(net.server, "t1", ARRAY_LEN(publishers) - i, NULL);
+        connect_publisher(&net, publishers[i], subscriber);
+        publish(publishers[i], "a");
+    }
+    assert_true(bus_receive(subscriber, &message));
+    assert_false(bus_receive(subscriber, &message));
+    assert_int_equal(bus_subscriber_counts(subscriber).stale, BUS_TURN_MAX - 1);
+    assert_false(bus_receive(subscriber, &message));
+    assert_int_equal(bus_subscriber_counts(subscriber).stale, BUS_TURN_MAX + 9);
+    for (size_t i = 0; i < ARRAY_LEN(publishers); i++)
+        bus_publisher_free(&publishers[i]);
+    bus_subscriber_free(&subscriber);
+    net_close(&net);
+}
+
 static void cut_endpoints_lose_what_is_sent(void **state)
 {
     (void)state;
@@ -107,6 +132,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_take_their_time),
+        cmocka_unit_test(a_turn_ends_though_there_is_more),
         cmocka_unit_test(cut_endpoints_lose_what_is_sent),
         cmocka_unit_test(jumbled_frames_are_told_apart_and_a_seed_repeats),
     };
