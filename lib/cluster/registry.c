@@ -98,7 +98,7 @@ enum wire_verdict registry_register(struct registry *registry, uint64_t now_us,
     if (!entry && registry->n == REGISTRY_TARGETS_MAX)
         return WIRE_REGISTRY_FULL;
     bool again = entry && info->incarnation == entry->info.incarnation;
-    if (entry && !again)
+    if (entry && (!again || strcmp(entry->info.bus_key, info->bus_key) != 0))
         is_gone(registry, &entry->info);
     if (!entry)
         entry = &registry->entries[registry->n++];

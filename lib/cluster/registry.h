@@ -29,7 +29,8 @@ struct registry_options {
     uint64_t canary_fingerprint;        /* a version that gets a share of the new sessions; 0: no */
     float canary_share;                 /* 0..1 of them */
     uint64_t seed;
-    /* A process is no longer known: its lease is over, or a later one took its address. */
+    /* A process is no longer known: its lease is over, or a later one took its address.
+     * Also when the same one comes with another bus_key: that of `info` is its old one. */
     void (*gone)(void *context, const struct wire_target_info *info);
     void *context;
 };

@@ -97,6 +97,7 @@ static void loads_from_the_bus_are_news_but_no_heartbeats(void **state)
 struct lost {
     uint32_t n;
     uint64_t incarnation;
+    char key[WIRE_BUS_KEY_MAX];
 };
 
 static void note_lost(void *context, const struct wire_target_info *info)
@@ -104,6 +105,7 @@ static void note_lost(void *context, const struct wire_target_info *info)
     struct lost *lost = context;
     lost->n++;
     lost->incarnation = info->incarnation;
+    memcpy(lost->key, info->bus_key, sizeof(lost->key));
 }
 
 static void each_process_that_goes_is_told_once(void **state)
@@ -124,6 +126,28 @@ static void each_process_that_goes_is_told_once(void **state)
     registry_expire(registry, 2 * LEASE_US, NULL);
     assert_int_equal(lost.n, 2);
     assert_int_equal(lost.incarnation, 7);
+    registry_free(&registry);
+}
+
+static void a_key_that_is_replaced_is_told_as_gone(void **state)
+{
+    (void)state;
+    struct lost lost = {0};
+    struct registry_options options = {.heartbeat_ms = PERIOD_MS, .gone = note_lost,
+                                       .context = &lost};
+    struct wire_target_info info = info_of(1, 1);
+    struct wire_target_load load = {.sequence = 1};
+    struct registry *registry;
+    struct error err;
+    assert_ok(registry_new(&options, 0, &registry, &err), &err);
+    snprintf(info.bus_key, sizeof(info.bus_key), "first");
+    assert_int_equal(registry_register(registry, 0, &info, &load), WIRE_KNOWN);
+    assert_int_equal(registry_register(registry, 1, &info, &load), WIRE_KNOWN);
+    assert_int_equal(lost.n, 0);
+    snprintf(info.bus_key, sizeof(info.bus_key), "second");
+    assert_int_equal(registry_register(registry, 2, &info, &load), WIRE_KNOWN);
+    assert_int_equal(lost.n, 1);
+    assert_string_equal(lost.key, "first");
     registry_free(&registry);
 }
 
@@ -395,6 +419,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(loads_from_the_bus_are_news_but_no_heartbeats),
         cmocka_unit_test(each_process_that_goes_is_told_once),
+        cmocka_unit_test(a_key_that_is_replaced_is_told_as_gone),
         cmocka_unit_test(an_unknown_incarnation_is_told_to_register_again),
         cmocka_unit_test(a_later_process_supersedes_the_earlier_one),
         cmocka_unit_test(missed_heartbeats_are_a_target_that_is_gone),
