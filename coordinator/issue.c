@@ -12,6 +12,7 @@
 #include "auth/api_keys.h"
 #include "auth/ticket.h"
 #include "auth/wall_clock.h"
+#include "base/name.h"
 
 struct issuer {
     struct issuer_options options;
@@ -95,11 +96,25 @@ enum status issuer_admit(struct issuer *issuer, const char *key, char client[ISS
 
 /* ---- tickets ---- */
 
-/* As the target calls itself: its address. */
-static enum status add_target(struct ticket *ticket, const char *address, struct error *err)
+/* As targets call themselves: by their addresses. One that no ticket can name could not be used:
+ * it leaves the answer. */
+static enum status add_targets(struct ticket *ticket, struct wire_placed *answer,
+                               struct error *err)
 {
-    if (!ticket_target_name(ticket->targets[ticket->n_targets++], address))
-        return error_set(err, STATUS_INVALID, "the address %s is too long for a ticket", address);
+    const uint32_t n = answer->n_targets;
+    answer->n_targets = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        char *name = ticket->targets[ticket->n_targets];
+        if (!ticket_target_name(name, answer->targets[i].address) ||
+            !name_valid(name, strlen(name), TICKET_NAME_MAX))
+            continue;
+        ticket->n_targets++;
+        answer->targets[answer->n_targets++] = answer->targets[i];
+    }
+    if (answer->n_targets == 0)
+        return error_set(err, STATUS_INVALID, "a ticket cannot hold the address of any target "
+                         "here, as %s: up to %d letters, digits and -_.:",
+                         answer->targets[0].address, TICKET_NAME_MAX);
     return STATUS_OK;
 }
 
@@ -108,15 +123,13 @@ enum status issuer_sign(struct issuer *issuer, const char *client, const uint8_t
 {
     struct ticket ticket = {.modes = TICKET_MODES_ALL, .not_before_s = wall_clock_s()};
     struct ticket_bytes bytes;
-    enum status rc = STATUS_OK;
     *issued = false;
     if (!issuer->options.ticket_key || answer->n_targets == 0)
         return STATUS_OK;
     ticket.expires_s = ticket.not_before_s + ISSUE_LIFETIME_S;
     memcpy(ticket.session, session, sizeof(ticket.session));
     snprintf(ticket.client, sizeof(ticket.client), "%s", client);
-    for (uint32_t i = 0; rc == STATUS_OK && i < answer->n_targets; i++)
-        rc = add_target(&ticket, answer->targets[i].address, err);
+    enum status rc = add_targets(&ticket, answer, err);
     pthread_mutex_lock(&issuer->lock);
     if (rc == STATUS_OK)
         rc = ticket_issue(&issuer->signer, &ticket, &bytes, err);

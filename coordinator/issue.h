@@ -32,7 +32,8 @@ enum { ISSUE_NAME_MAX = 64 };
 MUST_CHECK enum status issuer_admit(struct issuer *issuer, const char *key,
                                     char client[ISSUE_NAME_MAX + 1], struct error *err);
 
-/* Signs a ticket for the targets of the answer and puts it in; true: there is one now. */
+/* Signs a ticket for the targets of the answer and puts it in; true: there is one now. Targets that
+ * no ticket can name are taken out; STATUS_INVALID when there are only those. */
 MUST_CHECK enum status issuer_sign(struct issuer *issuer, const char *client,
                                    const uint8_t session[16], struct wire_placed *answer,
                                    bool *issued, struct error *err);

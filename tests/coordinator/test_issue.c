@@ -84,6 +84,30 @@ static void a_ticket_is_for_the_targets_of_the_answer(void **state)
     stop(&f);
 }
 
+static void a_target_that_no_ticket_can_name_leaves_the_answer(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct error err;
+    struct ticket_keys keys;
+    struct ticket ticket;
+    const uint8_t session[16] = {0};
+    struct wire_placed answer = {.n_targets = 3, .targets[1].address = "a/b:7600",
+                                 .targets[2].address = "[::1]:7600"};
+    struct ticket_check check = {.target = "::1:7600", .now_s = wall_clock_s()};
+    bool issued;
+    start(&f, false);
+    memset(answer.targets[0].address, 'a', 80);
+    assert_ok(issuer_sign(f.issuer, "", session, &answer, &issued, &err), &err);
+    assert_true(issued);
+    assert_int_equal(answer.n_targets, 1);
+    assert_string_equal(answer.targets[0].address, "[::1]:7600");
+    assert_ok(ticket_keys_load(f.public, NULL, &keys, &err), &err);
+    assert_ok(ticket_verify(&keys, answer.ticket, answer.n_ticket, &check, &ticket, &err), &err);
+    assert_int_equal(ticket.n_targets, 1);
+    stop(&f);
+}
+
 static void no_target_no_ticket_and_a_long_name_is_said(void **state)
 {
     (void)state;
@@ -136,6 +160,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_key_names_the_client),
         cmocka_unit_test(a_ticket_is_for_the_targets_of_the_answer),
+        cmocka_unit_test(a_target_that_no_ticket_can_name_leaves_the_answer),
         cmocka_unit_test(no_target_no_ticket_and_a_long_name_is_said),
         cmocka_unit_test(a_public_key_is_no_signer),
     };
