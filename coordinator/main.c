@@ -111,11 +111,13 @@ static const struct option table[] = {
              "its targets, valid for an hour. SIGHUP reads it again."},
     {.name = "api-keys", .type = OPTION_PATH, .offset = AT(api_keys), .group = "Clients",
      .help = "File of API keys (docs/RUNBOOK.md): only clients with one of them are placed "
-             "(draft_node --api-key-file). SIGHUP reads it again."},
+             "(draft_node --api-key-file). They guard placement alone: beyond loopback give "
+             "--tls-client-ca too. SIGHUP reads it again."},
     {.name = "allow-anonymous", .type = OPTION_BOOL, .offset = AT(allow_anonymous),
      .group = "Clients",
-     .help = "Listen beyond loopback without API keys and client certificates: everyone who "
-             "reaches the port is placed."},
+     .help = "Listen beyond loopback without client certificates: everyone who reaches the port "
+             "may register targets, drain and list them, and is placed (with --api-keys: only "
+             "who has a key is)."},
     {.name = "coordinator", .short_name = 'c', .type = OPTION_ADDRESS, .offset = AT(coordinator),
      .min = 1, .max = 65535, .initial = "127.0.0.1:7700", .value_name = "HOST:PORT",
      .group = "Ask", .help = "Whom `status`, `drain` and `undrain` ask."},
@@ -167,9 +169,11 @@ static const struct option_program program = {
                 "coordinator drain 127.0.0.1:7601\n"
                 "coordinator make-keys keys\n"
                 "coordinator --listen 10.0.0.1:7700 --etcd 10.0.0.1:2379,10.0.0.2:2379 \\\n"
-                "    --api-keys api.keys --ticket-key keys/ticket-signer.keys  # one of several\n"
+                "    --tls-certificate server.pem --tls-key server.key --tls-client-ca ca.pem \\\n"
+                "    --ticket-key keys/ticket-signer.keys  # one of several\n"
                 "coordinator --listen 0.0.0.0:7700 --ticket-key keys/ticket-signer.keys \\\n"
-                "    --api-keys api.keys --tls-certificate server.pem --tls-key server.key",
+                "    --api-keys api.keys --tls-certificate server.pem --tls-key server.key \\\n"
+                "    --tls-client-ca ca.pem",
     .options = table,
     .n_options = ARRAY_LEN(table),
     .positional_max = 2,
@@ -426,11 +430,15 @@ static const char *problem_in(const struct values *values, bool serves)
         !values->tls_certificate)
         return "--bus is not loopback: its keys are told to targets when they register, which "
                "needs TLS (--tls-certificate and --tls-key)";
-    if (!serves || option_host_is_loopback(values->listen.host) || values->api_keys ||
-        values->tls_client_ca || values->allow_anonymous)
+    if (!serves || option_host_is_loopback(values->listen.host) || values->tls_client_ca ||
+        values->allow_anonymous)
         return NULL;
-    return "--listen is not loopback, and everyone who reaches it would be placed: ask for API "
-           "keys (--api-keys) or client certificates (--tls-client-ca), or allow it with "
+    if (values->api_keys)
+        return "--listen is not loopback, and API keys guard placement alone: everyone who reaches "
+               "it could register targets, drain and list them: ask for certificates "
+               "(--tls-client-ca), or allow it with --allow-anonymous";
+    return "--listen is not loopback, and everyone who reaches it would be placed and could "
+           "register targets: ask for certificates (--tls-client-ca), or allow it with "
            "--allow-anonymous";
 }
 

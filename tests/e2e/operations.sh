@@ -192,6 +192,8 @@ kill "$coordinator_pid"; wait "$coordinator_pid"
 verdict "a target for everyone" "$(why_not_refused 2 '^target_node: --listen is not loopback.*--allow-anonymous')"
 "$bin/coordinator" --no-config --listen 0.0.0.0:0 --ticket-key x >out 2>err; rc=$?
 verdict "a coordinator for everyone" "$(why_not_refused 2 '^coordinator: --listen is not loopback.*--allow-anonymous')"
+"$bin/coordinator" --no-config --listen 0.0.0.0:0 --api-keys x >out 2>err; rc=$?
+verdict "API keys alone" "$(why_not_refused 2 '^coordinator: .*API keys guard placement alone.*--tls-client-ca')"
 start_target anyone --model tiny.en --listen 0.0.0.0:0 --allow-anonymous && ok "allowed" || fail "allowed" "no start"
 kill "$target_pid"; wait "$target_pid"
 
