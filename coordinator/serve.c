@@ -193,17 +193,10 @@ static size_t tell_policy(void *context, uint8_t bytes[BUS_PAYLOAD_MAX])
 {
     struct coordinator *coordinator = context;
     struct wire_coordinator_message message = {.kind = WIRE_HEARD};
-    struct wire_bytes packed;
     pthread_mutex_lock(&coordinator->lock);
     message.u.heard.policy = policy_of(coordinator);
     pthread_mutex_unlock(&coordinator->lock);
-    if (message.u.heard.policy.ttl_ms == 0 ||
-        wire_coordinator_pack(&message, &packed, NULL) != STATUS_OK)
-        return 0;
-    size_t size = MIN(packed.size, (size_t)BUS_PAYLOAD_MAX);
-    memcpy(bytes, packed.data, size);
-    wire_bytes_release(&packed);
-    return size;
+    return message.u.heard.policy.ttl_ms > 0 ? exchange_pack(&message, bytes) : 0;
 }
 
 /* The bus vouches for the sender's name; a target speaks only for itself. */

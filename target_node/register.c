@@ -39,6 +39,17 @@ struct wire_target_load registration_load(struct registration *registration,
     return now;
 }
 
+void registration_report(struct registration *registration, const struct report_line *line,
+                         struct wire_heartbeat *heartbeat)
+{
+    pthread_mutex_lock(&registration->lock);
+    memcpy(heartbeat->address, registration->info.address, sizeof(heartbeat->address));
+    heartbeat->incarnation = registration->info.incarnation;
+    heartbeat->term = registration->keeper.term;
+    heartbeat->load = registration_load(registration, line);
+    pthread_mutex_unlock(&registration->lock);
+}
+
 void registration_obey(struct registration *registration, const char *from,
                        const struct wire_policy *policy)
 {
@@ -87,20 +98,9 @@ static size_t tell_load(void *context, uint8_t bytes[BUS_PAYLOAD_MAX])
     struct registration *registration = context;
     struct wire_coordinator_message message = {.kind = WIRE_HEARTBEAT};
     struct wire_heartbeat *heartbeat = &message.u.heartbeat;
-    struct wire_bytes packed;
-    pthread_mutex_lock(&registration->lock);
-    memcpy(heartbeat->address, registration->info.address, sizeof(heartbeat->address));
-    heartbeat->incarnation = registration->info.incarnation;
-    heartbeat->term = registration->keeper.term;
-    heartbeat->load = registration_load(registration, NULL);
-    pthread_mutex_unlock(&registration->lock);
-    if (heartbeat->address[0] == '\0' || atomic_load(&registration->ending) ||
-        wire_coordinator_pack(&message, &packed, NULL) != STATUS_OK)
-        return 0;
-    size_t size = MIN(packed.size, (size_t)BUS_PAYLOAD_MAX);
-    memcpy(bytes, packed.data, size);
-    wire_bytes_release(&packed);
-    return size;
+    registration_report(registration, NULL, heartbeat);
+    bool told = heartbeat->address[0] != '\0' && !atomic_load(&registration->ending);
+    return told ? exchange_pack(&message, bytes) : 0;
 }
 
 static void hear_policy(void *context, const struct bus_message *message)

@@ -64,6 +64,10 @@ void report_line_free(struct report_line **line);
 struct wire_target_load registration_load(struct registration *registration,
                                           const struct report_line *line);
 
+/* A heartbeat that tells it, over a line or (NULL) the bus. Takes the lock. */
+void registration_report(struct registration *registration, const struct report_line *line,
+                         struct wire_heartbeat *heartbeat);
+
 /* A policy came, from whoever; what is of a lower term is refused. */
 void registration_obey(struct registration *registration, const char *from,
                        const struct wire_policy *policy);

@@ -125,14 +125,8 @@ static uint32_t report_once(struct report_line *line)
 {
     struct registration *registration = line->registration;
     struct wire_coordinator_message request = {.kind = WIRE_HEARTBEAT}, answer;
-    struct wire_heartbeat *heartbeat = &request.u.heartbeat;
     struct error err;
-    pthread_mutex_lock(&registration->lock);
-    memcpy(heartbeat->address, registration->info.address, sizeof(heartbeat->address));
-    heartbeat->incarnation = registration->info.incarnation;
-    heartbeat->term = registration->keeper.term;
-    heartbeat->load = registration_load(registration, line);
-    pthread_mutex_unlock(&registration->lock);
+    registration_report(registration, line, &request.u.heartbeat);
     if (call(line, CALL_MS, &request, &answer, &err) != STATUS_OK)
         return call_failed(line, &err);
     const struct wire_heard *heard = &answer.u.heard;

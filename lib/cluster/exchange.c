@@ -282,3 +282,15 @@ void exchange_collect(void *context, FILE *out)
                         METRIC_COUNTER);
     metrics_text_sample(out, &sample);
 }
+
+size_t exchange_pack(const struct wire_coordinator_message *message,
+                     uint8_t bytes[BUS_PAYLOAD_MAX])
+{
+    struct wire_bytes packed;
+    if (wire_coordinator_pack(message, &packed, NULL) != STATUS_OK)
+        return 0;
+    size_t size = MIN(packed.size, (size_t)BUS_PAYLOAD_MAX);
+    memcpy(bytes, packed.data, size);
+    wire_bytes_release(&packed);
+    return size;
+}

@@ -43,6 +43,10 @@ MUST_CHECK enum status exchange_start(const struct exchange_options *options,
 /* Joins the thread (within 0.1 s): no callback comes any more. Accepts NULL. */
 void exchange_stop(struct exchange **exchange);
 
+/* For `state`: the message as what it publishes, cut to what a frame holds; 0: it is none. */
+size_t exchange_pack(const struct wire_coordinator_message *message,
+                     uint8_t bytes[BUS_PAYLOAD_MAX]);
+
 /* ---- any thread ---- */
 
 /* Ports (0 where it does not listen) and the public key. */

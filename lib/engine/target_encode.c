@@ -68,9 +68,10 @@ struct work_seen target_see(struct target *target)
             audit_yield(target);
             slots = target_slots_left(target);
         }
-        seen.lacks_slots |= encode && !slots && !s->holds_memory;
-        if (encode && !slots && !s->holds_memory)
+        if (encode && !slots && !s->holds_memory) {
+            seen.lacks_slots = true;
             continue;
+        }
         seen.encode += encode;
         seen.urgent_encode += urgent && encode;
         seen.urgent_decode += urgent && !encode;

@@ -158,4 +158,23 @@ static inline void etcd_stop(struct etcd_servers *servers)
     support_temp_free(servers->folder);
 }
 
+/* One server for all tests of a program; state NULL where etcd is not installed. */
+static inline int etcd_group_start(void **state)
+{
+    static struct etcd_servers servers;
+    *state = NULL;
+    if (!etcd_installed())
+        return 0;
+    etcd_start(&servers, 1, support_temp_new(), false);
+    *state = &servers;
+    return 0;
+}
+
+static inline int etcd_group_stop(void **state)
+{
+    if (*state)
+        etcd_stop(*state);
+    return 0;
+}
+
 #endif

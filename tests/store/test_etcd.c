@@ -297,24 +297,6 @@ static void bytes_that_are_none_are_refused(void **state)
     assert_int_equal(all.n, 0);
 }
 
-static int start(void **state)
-{
-    static struct etcd_servers servers;
-    *state = NULL;
-    if (!etcd_installed())
-        return 0;
-    etcd_start(&servers, 1, support_temp_new(), false);
-    *state = &servers;
-    return 0;
-}
-
-static int stop(void **state)
-{
-    if (*state)
-        etcd_stop(*state);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -326,5 +308,5 @@ int main(void)
         cmocka_unit_test(users_and_tls_are_asked_for),
         cmocka_unit_test(bytes_that_are_none_are_refused),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, etcd_group_start, etcd_group_stop);
 }

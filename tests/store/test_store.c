@@ -225,24 +225,6 @@ static void etcd_may_lose_its_leader(void **state)
     etcd_stop(&three);
 }
 
-static int start(void **state)
-{
-    static struct etcd_servers servers;
-    *state = NULL;
-    if (!etcd_installed())
-        return 0;
-    etcd_start(&servers, 1, support_temp_new(), false);
-    *state = &servers;
-    return 0;
-}
-
-static int stop(void **state)
-{
-    if (*state)
-        etcd_stop(*state);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,5 +238,5 @@ int main(void)
         cmocka_unit_test(etcd_may_lose_its_leader),
     };
     log_init("test_store", getenv("STORE_TEST_LOG") ? LOG_DEBUG : LOG_ERROR);
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, etcd_group_start, etcd_group_stop);
 }
