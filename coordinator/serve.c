@@ -219,12 +219,24 @@ static void hear_load(void *context, const struct bus_message *message)
     pthread_mutex_unlock(&coordinator->lock);
 }
 
-/* Its key may be used no more. Under the lock. */
-static void forget_key(void *context, const struct wire_target_info *info)
+/* Its key may be used no more; who is lost is counted here, whichever call found out. Under the
+ * lock. */
+static void target_gone(void *context, const struct registry_gone *gone)
 {
     struct coordinator *coordinator = context;
-    if (coordinator->exchange && info->bus_key[0])
-        exchange_forbid(coordinator->exchange, info->bus_key);
+    const char *address = gone->info->address;
+    if (coordinator->exchange && gone->info->bus_key[0])
+        exchange_forbid(coordinator->exchange, gone->info->bus_key);
+    if (gone->reason == REGISTRY_SILENT) {
+        count(coordinator, COORDINATOR_METRIC_LOST_SILENT, 1);
+        log_line(LOG_WARN, "target %s: lost, no heartbeat for %.1f s", address,
+                 (double)gone->silent_us / 1e6);
+    } else if (gone->reason == REGISTRY_REPLACED) {
+        count(coordinator, COORDINATOR_METRIC_LOST_REPLACED, 1);
+        log_line(LOG_WARN, "target %s: a later process has taken its place", address);
+    } else if (gone->reason == REGISTRY_LEFT) {
+        log_line(LOG_INFO, "target %s: has left", address);
+    }
 }
 
 static enum status start_bus(struct coordinator *coordinator, struct error *err)
@@ -373,7 +385,7 @@ enum status coordinator_start(const struct coordinator_options *options, struct 
     coordinator->price = 1.0f;
     pthread_mutex_init(&coordinator->lock, NULL);
     struct registry_options registry = options->registry;
-    registry.gone = forget_key;
+    registry.gone = target_gone;
     registry.context = coordinator;
     enum status rc = registry_new(&registry, coordinator->begun_us, &coordinator->registry, err);
     if (rc == STATUS_OK)
@@ -432,14 +444,9 @@ static void tell_leader(struct coordinator *coordinator)
 
 void coordinator_tick(struct coordinator *coordinator)
 {
-    const char *gone = NULL;
     pthread_mutex_lock(&coordinator->lock);
     uint64_t now = clock_us(&coordinator->clock);
-    uint32_t n_gone = registry_expire(coordinator->registry, now, &gone);
-    count(coordinator, COORDINATOR_METRIC_LOST, n_gone);
-    if (n_gone > 0)
-        log_line(LOG_WARN, "target %s: no heartbeat any more%s", gone,
-                 n_gone > 1 ? ", nor from others" : "");
+    (void)registry_expire(coordinator->registry, now);
     coordinator->price = policy_price_next(
         coordinator->price, registry_lag_us(coordinator->registry, now),
         (float)coordinator->options.latency_goal_ms * 1000.0f,

@@ -25,7 +25,6 @@ struct registry {
     uint64_t placed, refused;
     uint32_t n;
     struct entry entries[REGISTRY_TARGETS_MAX];
-    char gone[WIRE_ADDRESS_MAX];            /* the last that was forgotten */
 };
 
 enum status registry_new(const struct registry_options *options, uint64_t now_us,
@@ -54,13 +53,23 @@ static uint64_t lease_us(const struct registry *registry)
            (uint64_t)registry->options.heartbeat_ms * 500u;     /* the third may be half late */
 }
 
-static void is_gone(const struct registry *registry, const struct wire_target_info *info)
+/* Nobody is sent there, because it said so or an operator did. */
+static bool is_out_of_use(const struct entry *entry)
 {
-    if (registry->options.gone)
-        registry->options.gone(registry->options.context, info);
+    return entry->drain || entry->load.state == WIRE_DRAINING;
 }
 
-uint32_t registry_expire(struct registry *registry, uint64_t now_us, const char **address)
+static void is_gone(const struct registry *registry, const struct entry *entry, uint64_t now_us,
+                    enum registry_reason reason)
+{
+    struct registry_gone gone = {&entry->info, reason, now_us - entry->heard_us};
+    if (reason != REGISTRY_REKEYED && is_out_of_use(entry))
+        gone.reason = REGISTRY_LEFT;
+    if (registry->options.gone)
+        registry->options.gone(registry->options.context, &gone);
+}
+
+uint32_t registry_expire(struct registry *registry, uint64_t now_us)
 {
     uint32_t n_gone = 0;
     for (uint32_t i = 0; i < registry->n;) {
@@ -69,13 +78,10 @@ uint32_t registry_expire(struct registry *registry, uint64_t now_us, const char 
             i++;
             continue;
         }
-        memcpy(registry->gone, entry->info.address, sizeof(registry->gone));
-        is_gone(registry, &entry->info);
+        is_gone(registry, entry, now_us, REGISTRY_SILENT);
         *entry = registry->entries[--registry->n];
         n_gone++;
     }
-    if (n_gone && address)
-        *address = registry->gone;
     return n_gone;
 }
 
@@ -91,7 +97,7 @@ enum wire_verdict registry_register(struct registry *registry, uint64_t now_us,
                                     const struct wire_target_info *info,
                                     const struct wire_target_load *load)
 {
-    (void)registry_expire(registry, now_us, NULL);
+    (void)registry_expire(registry, now_us);
     struct entry *entry = find(registry, info->address);
     if (entry && info->incarnation < entry->info.incarnation)
         return WIRE_SUPERSEDED;
@@ -99,7 +105,7 @@ enum wire_verdict registry_register(struct registry *registry, uint64_t now_us,
         return WIRE_REGISTRY_FULL;
     bool again = entry && info->incarnation == entry->info.incarnation;
     if (entry && (!again || strcmp(entry->info.bus_key, info->bus_key) != 0))
-        is_gone(registry, &entry->info);
+        is_gone(registry, entry, now_us, again ? REGISTRY_REKEYED : REGISTRY_REPLACED);
     if (!entry)
         entry = &registry->entries[registry->n++];
     if (!again)
@@ -114,7 +120,7 @@ enum wire_verdict registry_heartbeat(struct registry *registry, uint64_t now_us,
                                      const struct wire_heartbeat *heartbeat, bool *drain)
 {
     *drain = false;
-    (void)registry_expire(registry, now_us, NULL);
+    (void)registry_expire(registry, now_us);
     struct entry *entry = find(registry, heartbeat->address);
     if (!entry || entry->info.incarnation < heartbeat->incarnation)
         return WIRE_REGISTER_AGAIN;
@@ -138,7 +144,7 @@ void registry_set_canary_share(struct registry *registry, float share)
 bool registry_load(struct registry *registry, uint64_t now_us,
                    const struct wire_heartbeat *heartbeat)
 {
-    (void)registry_expire(registry, now_us, NULL);
+    (void)registry_expire(registry, now_us);
     struct entry *entry = find(registry, heartbeat->address);
     if (!entry || entry->info.incarnation != heartbeat->incarnation)
         return false;
@@ -301,7 +307,7 @@ void registry_place(struct registry *registry, uint64_t now_us, const struct wir
 {
     struct choice choice;
     *out = (struct wire_placed){0};
-    (void)registry_expire(registry, now_us, NULL);
+    (void)registry_expire(registry, now_us);
     for (int avoided = 0; avoided <= 1 && out->n_targets == 0; avoided++)
         for (int preferred = 1; preferred >= 0; preferred--) {
             gather(registry, ask, preferred == 1, avoided == 1, &choice);
@@ -322,7 +328,7 @@ void registry_place(struct registry *registry, uint64_t now_us, const struct wir
 enum status registry_list(struct registry *registry, uint64_t now_us, struct wire_listed *out,
                           struct error *err)
 {
-    (void)registry_expire(registry, now_us, NULL);
+    (void)registry_expire(registry, now_us);
     out->targets = calloc(registry->n + 1, sizeof(*out->targets));
     if (!out->targets)
         return error_set(err, STATUS_NO_MEMORY, "no memory for a list of targets");
@@ -345,7 +351,7 @@ float registry_lag_us(struct registry *registry, uint64_t now_us)
 {
     double sum = 0.0;
     uint32_t n = 0;
-    (void)registry_expire(registry, now_us, NULL);
+    (void)registry_expire(registry, now_us);
     for (uint32_t i = 0; i < registry->n; i++) {
         const struct wire_target_load *load = &registry->entries[i].load;
         if (load->state != WIRE_SERVING || load->window_us == 0)

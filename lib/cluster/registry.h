@@ -24,14 +24,26 @@ enum { REGISTRY_TARGETS_MAX = WIRE_CLUSTER_TARGETS_MAX, REGISTRY_MISSED_MAX = 3 
 
 struct registry;
 
+enum registry_reason {
+    REGISTRY_SILENT,                    /* its lease is over, nobody knows why: lost */
+    REGISTRY_REPLACED,                  /* a later process took its address: it ended, or crashed */
+    REGISTRY_LEFT,                      /* either of both, after it was taken out of use */
+    REGISTRY_REKEYED                    /* the same process, with another bus_key */
+};
+
+struct registry_gone {
+    const struct wire_target_info *info;    /* the old one; borrowed */
+    enum registry_reason reason;
+    uint64_t silent_us;                 /* since it was heard last */
+};
+
 struct registry_options {
     uint32_t heartbeat_ms;              /* period that targets are told */
     uint64_t canary_fingerprint;        /* a version that gets a share of the new sessions; 0: no */
     float canary_share;                 /* 0..1 of them */
     uint64_t seed;
-    /* A process is no longer known: its lease is over, or a later one took its address.
-     * Also when the same one comes with another bus_key: that of `info` is its old one. */
-    void (*gone)(void *context, const struct wire_target_info *info);
+    /* A process, or its key, is no longer known. Whichever call here finds out: exactly once. */
+    void (*gone)(void *context, const struct registry_gone *gone);
     void *context;
 };
 
@@ -61,9 +73,9 @@ bool registry_load(struct registry *registry, uint64_t now_us,
  * False: not known. */
 bool registry_drain(struct registry *registry, const struct wire_drain_target *ask);
 
-/* Forgets targets that missed their heartbeats; returns how many, the address of one of them in
- * *address (may be NULL). Every other function does so first by itself. */
-uint32_t registry_expire(struct registry *registry, uint64_t now_us, const char **address);
+/* Forgets targets that missed their heartbeats; returns how many. Every other function that takes
+ * the time does so first by itself. */
+uint32_t registry_expire(struct registry *registry, uint64_t now_us);
 
 /* Answers with one to three targets, best first, and reserves the first; or with a time to ask
  * again and why. Versions: the fingerprint that is asked for, if there is one; else the canary for

@@ -184,9 +184,12 @@ const struct metric_def metrics_coordinator[COORDINATOR_METRICS_N] = {
     [COORDINATOR_METRIC_HEARTBEATS_OLD] = {
         .name = "specasr_coordinator_heartbeats_total", .help = "Heartbeats by answer.",
         .kind = METRIC_COUNTER, .labels = {{"result", "old"}}},
-    [COORDINATOR_METRIC_LOST] = {
-        .name = "specasr_coordinator_lost_total",
-        .help = "Targets that missed three heartbeats.", .kind = METRIC_COUNTER},
+    [COORDINATOR_METRIC_LOST_SILENT] = {
+        .name = "specasr_coordinator_lost_total", .help = "Targets lost while in use.",
+        .kind = METRIC_COUNTER, .labels = {{"reason", "silent"}}},
+    [COORDINATOR_METRIC_LOST_REPLACED] = {
+        .name = "specasr_coordinator_lost_total", .help = "Targets lost while in use.",
+        .kind = METRIC_COUNTER, .labels = {{"reason", "replaced"}}},
     [COORDINATOR_METRIC_TICKETS] = {
         .name = "specasr_coordinator_tickets_total", .help = "Tickets signed.",
         .kind = METRIC_COUNTER},

@@ -13,6 +13,7 @@
 
 struct cluster {
     struct rpc_network *network;
+    struct metrics *metrics;
     struct coordinator *coordinator;
 };
 
@@ -23,6 +24,9 @@ static void start(struct cluster *cluster)
         .listen = "coordinator", .registry = {.heartbeat_ms = 500, .seed = 1},
         .latency_goal_ms = 300, .modes = WIRE_MODES_ALL};
     assert_ok(rpc_network_new(NULL, &cluster->network, &err), &err);
+    assert_ok(metrics_new(metrics_coordinator, COORDINATOR_METRICS_N, &cluster->metrics, &err),
+              &err);
+    options.metrics = cluster->metrics;
     options.network = cluster->network;
     assert_ok(coordinator_start(&options, &cluster->coordinator, &err), &err);
 }
@@ -31,6 +35,7 @@ static void stop(struct cluster *cluster)
 {
     coordinator_stop(&cluster->coordinator);
     rpc_network_free(&cluster->network);
+    metrics_free(&cluster->metrics);
 }
 
 static struct rpc_client *call_in(struct cluster *cluster)
@@ -174,6 +179,32 @@ static void the_price_follows_the_goal(void **state)
     stop(&cluster);
 }
 
+/* Whichever call finds it out: here it is the next heartbeat of another. */
+static void lost_targets_are_counted_whoever_finds_out(void **state)
+{
+    (void)state;
+    struct cluster cluster;
+    start(&cluster);
+    struct rpc_client *client = call_in(&cluster);
+    struct wire_coordinator_message first = registration("a:1", 0), second = registration("b:1", 0);
+    ask(client, &first);
+    first.u.registration.info.incarnation++;
+    ask(client, &first);
+    assert_int_equal(metrics_value(cluster.metrics, COORDINATOR_METRIC_LOST_REPLACED), 1);
+    struct registry *registry = cluster.coordinator->registry;
+    pthread_mutex_lock(&cluster.coordinator->lock);
+    (void)registry_register(registry, 1, &second.u.registration.info,
+                            &second.u.registration.load);   /* long ago */
+    pthread_mutex_unlock(&cluster.coordinator->lock);
+    ask(client, &first);
+    assert_int_equal(metrics_value(cluster.metrics, COORDINATOR_METRIC_LOST_SILENT), 1);
+    coordinator_tick(cluster.coordinator);
+    assert_int_equal(metrics_value(cluster.metrics, COORDINATOR_METRIC_LOST_SILENT), 1);
+    assert_int_equal(metrics_value(cluster.metrics, COORDINATOR_METRIC_LOST_REPLACED), 1);
+    rpc_client_free(&client);
+    stop(&cluster);
+}
+
 struct crowd {
     struct cluster *cluster;
     uint32_t number, n_placed;
@@ -229,6 +260,7 @@ int main(void)
         cmocka_unit_test(a_stranger_moves_no_term),
         cmocka_unit_test(bytes_that_are_no_message_are_refused_and_the_next_is_served),
         cmocka_unit_test(the_price_follows_the_goal),
+        cmocka_unit_test(lost_targets_are_counted_whoever_finds_out),
         cmocka_unit_test(many_at_once_are_all_counted),
     };
     log_init("test_calls", LOG_ERROR);

@@ -95,17 +95,20 @@ static void loads_from_the_bus_are_news_but_no_heartbeats(void **state)
 }
 
 struct lost {
-    uint32_t n;
+    uint32_t n, n_of[REGISTRY_REKEYED + 1];
+    uint64_t silent_us;
     uint64_t incarnation;
     char key[WIRE_BUS_KEY_MAX];
 };
 
-static void note_lost(void *context, const struct wire_target_info *info)
+static void note_lost(void *context, const struct registry_gone *gone)
 {
     struct lost *lost = context;
     lost->n++;
-    lost->incarnation = info->incarnation;
-    memcpy(lost->key, info->bus_key, sizeof(lost->key));
+    lost->n_of[gone->reason]++;
+    lost->silent_us = gone->silent_us;
+    lost->incarnation = gone->info->incarnation;
+    memcpy(lost->key, gone->info->bus_key, sizeof(lost->key));
 }
 
 static void each_process_that_goes_is_told_once(void **state)
@@ -123,9 +126,36 @@ static void each_process_that_goes_is_told_once(void **state)
     assert_int_equal(join(registry, 2, 1, 7), WIRE_KNOWN);
     assert_int_equal(lost.n, 1);
     assert_int_equal(lost.incarnation, 1);
-    registry_expire(registry, 2 * LEASE_US, NULL);
+    assert_int_equal(lost.n_of[REGISTRY_REPLACED], 1);
+    registry_expire(registry, 2 * LEASE_US);
     assert_int_equal(lost.n, 2);
+    assert_int_equal(lost.n_of[REGISTRY_SILENT], 1);
+    assert_int_equal(lost.silent_us, 2 * LEASE_US - 2);
     assert_int_equal(lost.incarnation, 7);
+    registry_free(&registry);
+}
+
+/* Who drained, or was drained, is no loss, whether it falls silent or a later process comes. */
+static void who_was_out_of_use_has_left(void **state)
+{
+    (void)state;
+    struct lost lost = {0};
+    struct registry_options options = {.heartbeat_ms = PERIOD_MS, .gone = note_lost,
+                                       .context = &lost};
+    struct wire_drain_target farewell = {.address = "10.0.0.1:7600", .incarnation = 1};
+    struct wire_target_load drains = {.sequence = 2, .state = WIRE_DRAINING};
+    struct registry *registry;
+    struct error err;
+    assert_ok(registry_new(&options, 0, &registry, &err), &err);
+    for (uint32_t i = 1; i <= 3; i++)
+        assert_int_equal(join(registry, 0, i, 1), WIRE_KNOWN);
+    assert_true(registry_drain(registry, &farewell));
+    assert_int_equal(beat(registry, 1, 2, 1, &drains), WIRE_KNOWN);
+    assert_int_equal(join(registry, 2, 1, 7), WIRE_KNOWN);
+    assert_int_equal(lost.n_of[REGISTRY_LEFT], 1);
+    assert_int_equal(registry_expire(registry, 2 * LEASE_US), 3);
+    assert_int_equal(lost.n_of[REGISTRY_LEFT], 2);      /* the second, */
+    assert_int_equal(lost.n_of[REGISTRY_SILENT], 2);    /* the first's successor, and the third */
     registry_free(&registry);
 }
 
@@ -146,7 +176,7 @@ static void a_key_that_is_replaced_is_told_as_gone(void **state)
     assert_int_equal(lost.n, 0);
     snprintf(info.bus_key, sizeof(info.bus_key), "second");
     assert_int_equal(registry_register(registry, 2, &info, &load), WIRE_KNOWN);
-    assert_int_equal(lost.n, 1);
+    assert_int_equal(lost.n_of[REGISTRY_REKEYED], 1);
     assert_string_equal(lost.key, "first");
     registry_free(&registry);
 }
@@ -183,13 +213,11 @@ static void missed_heartbeats_are_a_target_that_is_gone(void **state)
     (void)state;
     struct registry *registry = new_registry(0, 0);
     struct wire_target_load load = {.sequence = 2};
-    const char *gone = NULL;
     join(registry, 0, 1, 1);
     join(registry, 0, 2, 1);
     beat(registry, PERIOD_US, 2, 1, &load);
-    assert_int_equal(registry_expire(registry, LEASE_US, &gone), 0);
-    assert_int_equal(registry_expire(registry, LEASE_US + 1, &gone), 1);
-    assert_string_equal(gone, "10.0.0.1:7600");
+    assert_int_equal(registry_expire(registry, LEASE_US), 0);
+    assert_int_equal(registry_expire(registry, LEASE_US + 1), 1);
     struct wire_placed placed = place_now(registry, LEASE_US + 1, &anything);
     assert_int_equal(placed.n_targets, 1);
     assert_string_equal(placed.targets[0].address, "10.0.0.2:7600");
@@ -419,6 +447,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(loads_from_the_bus_are_news_but_no_heartbeats),
         cmocka_unit_test(each_process_that_goes_is_told_once),
+        cmocka_unit_test(who_was_out_of_use_has_left),
         cmocka_unit_test(a_key_that_is_replaced_is_told_as_gone),
         cmocka_unit_test(an_unknown_incarnation_is_told_to_register_again),
         cmocka_unit_test(a_later_process_supersedes_the_earlier_one),
