@@ -362,6 +362,8 @@ static enum status start_store(struct coordinator *coordinator, struct error *er
     struct store_options options = coordinator->options.store;
     struct store *store;
     const char *listen = coordinator->options.listen, *colon = strrchr(listen, ':');
+    if (options.incarnation == 0)
+        options.incarnation = wall_clock_incarnation();
     if (!options.self[0] && colon)
         snprintf(options.self, sizeof(options.self), "%.*s:%u", (int)(colon - listen), listen,
                  rpc_server_port(coordinator->server));

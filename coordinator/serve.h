@@ -22,7 +22,7 @@ struct coordinator_options {
     const char *bus_host;                   /* where its bus listens; NULL: no bus */
     uint16_t bus_port;                      /* and the next one; 0: free ones */
     /* What it shares with other coordinators; as it is: nothing, in memory. `self` "" is --listen
-     * with the port that it got. */
+     * with the port that it got; `incarnation` 0 is that of now. */
     struct store_options store;
     struct rpc_network *network;            /* NULL: gRPC */
     struct issuer *issuer;                  /* keys and tickets, borrowed; NULL: none */

@@ -81,6 +81,7 @@ compose.yaml s/coordinator:7700$/coordinator:7700\n      - --no-such-option/
 compose.yaml s/depends_on: .coordinator./depends_on: [boss]/
 prometheus/alerts.yml s/specasr_target_audit_mismatches_total/specasr_target_audit_mismatch_total/
 prometheus/alerts.yml s/#specasrrefusing/#specasrrefused/
+prometheus/alerts.yml s/specasr_coordinator_leader/specasr_coordinator_leads/
 grafana/specasr.json s/specasr_target_passes_total/specasr_target_pass_total/
 FAULTS
     echo "$n faults were seen"

@@ -138,8 +138,11 @@ static void put_json(enum log_level level, const struct log_about *about, char *
     put("}");
 }
 
-static void write_line(enum log_level level, const struct log_about *about, char *text)
+PRINTF_LIKE(3, 0) static void write_line(enum log_level level, const struct log_about *about,
+                                         const char *fmt, va_list args)
 {
+    char text[TEXT_MAX];
+    vsnprintf(text, sizeof(text), fmt, args);
     pthread_mutex_lock(&state.lock);
     if (level <= state.level) {
         if (state.before)
@@ -157,20 +160,16 @@ static void write_line(enum log_level level, const struct log_about *about, char
 
 void log_line(enum log_level level, const char *fmt, ...)
 {
-    char text[TEXT_MAX];
     va_list args;
     va_start(args, fmt);
-    vsnprintf(text, sizeof(text), fmt, args);
+    write_line(level, NULL, fmt, args);
     va_end(args);
-    write_line(level, NULL, text);
 }
 
 void log_line_about(enum log_level level, const struct log_about *about, const char *fmt, ...)
 {
-    char text[TEXT_MAX];
     va_list args;
     va_start(args, fmt);
-    vsnprintf(text, sizeof(text), fmt, args);
+    write_line(level, about, fmt, args);
     va_end(args);
-    write_line(level, about, text);
 }

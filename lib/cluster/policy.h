@@ -6,7 +6,8 @@
  * say. When the time is over without a new one (three periods), the target goes on by its own
  * price: factor 1 on what its rows cost, no goal, every mode.
  *
- * Terms come from the store of the coordinators (lib/store): above all that targets have seen.
+ * Terms come from the store of the coordinators (lib/store): above all that targets have seen, and
+ * above those of every earlier process.
  */
 #ifndef CLUSTER_POLICY_H
 #define CLUSTER_POLICY_H

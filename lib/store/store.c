@@ -340,6 +340,8 @@ enum status store_start(const struct store_options *options, struct store **out,
     if (!options->lease_s)
         store->options.lease_s = LEASE_S;
     store->clock = clock_monotonic();
+    if (options->etcd.n_endpoints == 0 && options->incarnation > 0)
+        store->seen = MIN(options->incarnation, (uint64_t)INT64_MAX) - 1;
     pthread_mutex_init(&store->lock, NULL);
     if (options->etcd.n_endpoints > 0)
         rc = start_etcd(store, err);

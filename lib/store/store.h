@@ -1,7 +1,8 @@
 /* store.h: what the coordinators of a cluster share: who is there, who leads, and the term. Never
  * load: that comes from the targets themselves, to each coordinator.
  *
- * In memory (one coordinator): it always leads, and its term goes above what targets have seen.
+ * In memory (one coordinator): it always leads; its term begins at its incarnation, so above that of
+ * every earlier process, and goes above what targets have seen.
  * In etcd (several): one leads at a time (election.h). A thread of its own keeps a lease, the
  * coordinator's key and the leader's; nothing here ever waits for it. When etcd is gone, the others
  * stay known, and the leader leads on until its lease is over: by its own monotonic clock, counted
@@ -24,6 +25,8 @@ struct store_options {
     char prefix[ETCD_TEXT_MAX / 4];     /* of all keys of this cluster; "": "specasr/" */
     char self[ELECTION_NAME_MAX];       /* host:port where targets and clients reach this one */
     uint32_t lease_s;                   /* how long a dead one counts as there; 0: 3 */
+    uint64_t incarnation;               /* of this process (auth/wall_clock.h): in memory the first
+                                         * term; 0: 1 */
 };
 
 /* Starts, whether etcd can be reached or not (a warning says that it cannot). STATUS_INVALID (an

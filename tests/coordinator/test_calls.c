@@ -14,21 +14,28 @@
 struct cluster {
     struct rpc_network *network;
     struct metrics *metrics;
+    uint64_t incarnation;
     struct coordinator *coordinator;
 };
 
-static void start(struct cluster *cluster)
+static void begin(struct cluster *cluster)
 {
     struct error err;
     struct coordinator_options options = {
         .listen = "coordinator", .registry = {.heartbeat_ms = 500, .seed = 1},
-        .latency_goal_ms = 300, .modes = WIRE_MODES_ALL};
+        .latency_goal_ms = 300, .modes = WIRE_MODES_ALL, .store.incarnation = cluster->incarnation};
     assert_ok(rpc_network_new(NULL, &cluster->network, &err), &err);
     assert_ok(metrics_new(metrics_coordinator, COORDINATOR_METRICS_N, &cluster->metrics, &err),
               &err);
     options.metrics = cluster->metrics;
     options.network = cluster->network;
     assert_ok(coordinator_start(&options, &cluster->coordinator, &err), &err);
+}
+
+static void start(struct cluster *cluster)
+{
+    *cluster = (struct cluster){.incarnation = 1};  /* terms from 1 on */
+    begin(cluster);
 }
 
 static void stop(struct cluster *cluster)
@@ -205,6 +212,35 @@ static void lost_targets_are_counted_whoever_finds_out(void **state)
     stop(&cluster);
 }
 
+/* A target that has seen the last policy of the process before obeys the next one at once, without
+ * having told its term: as it comes over the bus, or with the answer "register again". */
+static void a_coordinator_that_begins_anew_is_believed(void **state)
+{
+    (void)state;
+    struct cluster cluster = {.incarnation = 0};        /* as in the program: the wall clock's */
+    struct policy_keeper keeper = {.term = 0};
+    begin(&cluster);
+    struct rpc_client *client = call_in(&cluster);
+    struct wire_coordinator_message first = registration("a:1", 0);
+    uint64_t term = ask(client, &first).u.registered.policy.term;
+    first = registration("a:1", term + 40);
+    struct wire_policy policy = ask(client, &first).u.registered.policy;
+    assert_true(policy.term == term + 41);
+    assert_true(policy_take(&keeper, 0, &policy));
+    rpc_client_free(&client);
+    stop(&cluster);
+
+    begin(&cluster);
+    client = call_in(&cluster);
+    struct wire_coordinator_message beat = {.kind = WIRE_HEARTBEAT,
+                                            .u.heartbeat = {.address = "a:1", .incarnation = 7}};
+    struct wire_coordinator_message answer = ask(client, &beat);
+    assert_int_equal(answer.u.heard.verdict, WIRE_REGISTER_AGAIN);
+    assert_true(policy_take(&keeper, 1, &answer.u.heard.policy));
+    rpc_client_free(&client);
+    stop(&cluster);
+}
+
 struct crowd {
     struct cluster *cluster;
     uint32_t number, n_placed;
@@ -261,6 +297,7 @@ int main(void)
         cmocka_unit_test(bytes_that_are_no_message_are_refused_and_the_next_is_served),
         cmocka_unit_test(the_price_follows_the_goal),
         cmocka_unit_test(lost_targets_are_counted_whoever_finds_out),
+        cmocka_unit_test(a_coordinator_that_begins_anew_is_believed),
         cmocka_unit_test(many_at_once_are_all_counted),
     };
     log_init("test_calls", LOG_ERROR);

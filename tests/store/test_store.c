@@ -74,6 +74,27 @@ static void in_memory_one_leads_above_what_targets_have_seen(void **state)
     store_stop(&store);
 }
 
+/* Terms rise over restarts: the number of the process is the first. */
+static void in_memory_terms_begin_at_the_incarnation(void **state)
+{
+    (void)state;
+    struct store_options options = {.self = "a:1", .incarnation = 1700000000000000};
+    struct store *store;
+    struct error err;
+    assert_ok(store_start(&options, &store, &err), &err);
+    assert_true(look(store).term == options.incarnation);
+    store_seen(store, options.incarnation);
+    store_seen(store, 41);
+    assert_true(look(store).term == options.incarnation);
+    store_seen(store, options.incarnation + 1);
+    assert_true(look(store).term == options.incarnation + 2);
+    store_stop(&store);
+    options.incarnation = UINT64_MAX;
+    assert_ok(store_start(&options, &store, &err), &err);
+    assert_true(look(store).term == INT64_MAX);
+    store_stop(&store);
+}
+
 static void what_is_wrong_for_good_is_said_at_the_start(void **state)
 {
     (void)state;
@@ -229,6 +250,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(in_memory_one_leads_above_what_targets_have_seen),
+        cmocka_unit_test(in_memory_terms_begin_at_the_incarnation),
         cmocka_unit_test(what_is_wrong_for_good_is_said_at_the_start),
         cmocka_unit_test(without_etcd_nobody_leads_and_all_is_answered),
         cmocka_unit_test(compacted_history_is_read_anew),
