@@ -18,6 +18,14 @@ static void apply_member(struct election *election, const char *name, bool delet
     election->n_members++;
 }
 
+bool election_has_member(const struct election *election, const char *name)
+{
+    bool has = election->n_members == ELECTION_MEMBERS_MAX;
+    for (uint32_t i = 0; i < election->n_members; i++)
+        has |= strcmp(election->members[i], name) == 0;
+    return has;
+}
+
 static void apply_leader(struct election *election, const struct etcd_entry *entry)
 {
     bool fits = !entry->deleted && strlen(entry->value) < ELECTION_NAME_MAX;

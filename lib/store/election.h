@@ -28,6 +28,9 @@ struct election {
 /* One key; `prefix` is what all begin with. What is none of the above is left alone. */
 void election_apply(struct election *election, const char *prefix, const struct etcd_entry *entry);
 
+/* Also true where there is no room to list it. */
+bool election_has_member(const struct election *election, const char *name);
+
 struct election_self {
     const char *name;
     int64_t lease;                      /* 0: none */

@@ -1,5 +1,6 @@
 #include "store/etcd.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,8 +16,7 @@ enum {
 
 /* What a stream's callback hands to the thread. */
 struct event {
-    enum etcd_event kind;
-    struct error err;                   /* ETCD_BROKEN */
+    enum etcd_event kind;               /* ETCD_BROKEN: only to wake it */
     size_t size;
     uint8_t bytes[];
 };
@@ -28,6 +28,10 @@ struct etcd {
     struct rpc_call *lease, *watch;
     struct queue *events;
     char token[ETCD_TOKEN_MAX];
+    pthread_mutex_t lock;               /* of all below */
+    bool broken;                        /* a stream of this link is over: not an event that a full
+                                         * queue could lose */
+    struct error why;
 };
 
 /* ---- streams; on the rpc thread ---- */
@@ -68,13 +72,17 @@ static void on_changes(struct rpc_call *call, const uint8_t *data, size_t size)
 static void on_done(struct rpc_call *call, enum status code, const char *message)
 {
     struct etcd *etcd = rpc_user(call);
+    pthread_mutex_lock(&etcd->lock);
+    if (!etcd->broken)
+        error_set(&etcd->why, code, "%s",
+                  code == STATUS_OK ? "the server ended the stream" : message);
+    etcd->broken = true;
+    pthread_mutex_unlock(&etcd->lock);
     struct event *event = calloc(1, sizeof(*event));
-    if (!event)
-        return;                         /* the lease will show it */
-    event->kind = ETCD_BROKEN;
-    error_set(&event->err, code, "%s", code == STATUS_OK ? "the server ended the stream" : message);
-    if (queue_push(etcd->events, event) != QUEUE_OK)
-        free(event);
+    if (event)
+        event->kind = ETCD_BROKEN;
+    if (event && queue_push(etcd->events, event) != QUEUE_OK)
+        free(event);                    /* full: nobody sleeps there */
 }
 
 static const struct rpc_handler lease_handler = {.on_message = on_alive, .on_done = on_done};
@@ -89,6 +97,7 @@ enum status etcd_new(const struct etcd_options *options, struct etcd **out, stru
     if (!etcd)
         return error_set(err, STATUS_NO_MEMORY, "no memory for the client of etcd");
     SA_ASSERT(options->n_endpoints > 0 && options->n_endpoints <= ETCD_ENDPOINTS_MAX);
+    pthread_mutex_init(&etcd->lock, NULL);
     etcd->options = *options;
     etcd->number = options->n_endpoints - 1;
     enum status rc = queue_new(EVENTS_MAX, &etcd->events, err);
@@ -110,6 +119,7 @@ void etcd_close(struct etcd *etcd)
     rpc_unref(etcd->lease);
     rpc_unref(etcd->watch);
     etcd->lease = etcd->watch = NULL;
+    etcd->broken = false;
     etcd->token[0] = '\0';
     while (queue_pop(etcd->events, 0, &event) == QUEUE_OK)
         free(event);
@@ -122,6 +132,7 @@ void etcd_free(struct etcd **etcd)
     if ((*etcd)->events)
         etcd_close(*etcd);
     queue_free(&(*etcd)->events);
+    pthread_mutex_destroy(&(*etcd)->lock);
     explicit_bzero((*etcd)->options.password, sizeof((*etcd)->options.password));
     free(*etcd);
     *etcd = NULL;
@@ -208,13 +219,6 @@ enum status etcd_put(struct etcd *etcd, const struct etcd_put *put, struct error
     return rc == STATUS_OK ? tell(etcd, "/etcdserverpb.KV/Put", &request, err) : rc;
 }
 
-enum status etcd_delete(struct etcd *etcd, const char *key, struct error *err)
-{
-    struct etcd_bytes request;
-    enum status rc = etcd_pack_delete(key, &request, err);
-    return rc == STATUS_OK ? tell(etcd, "/etcdserverpb.KV/DeleteRange", &request, err) : rc;
-}
-
 enum status etcd_txn(struct etcd *etcd, const struct etcd_txn *txn, bool *succeeded,
                      struct error *err)
 {
@@ -242,6 +246,13 @@ enum status etcd_grant(struct etcd *etcd, int64_t *ttl_s, int64_t *lease, struct
         rc = etcd_unpack_grant(answer.data, answer.size, lease, ttl_s, err);
     free(answer.data);
     return rc;
+}
+
+enum status etcd_revoke(struct etcd *etcd, int64_t lease, struct error *err)
+{
+    struct etcd_bytes request;
+    enum status rc = etcd_pack_revoke(lease, &request, err);
+    return rc == STATUS_OK ? tell(etcd, "/etcdserverpb.Lease/LeaseRevoke", &request, err) : rc;
 }
 
 /* ---- streams ---- */
@@ -293,17 +304,27 @@ enum status etcd_watch(struct etcd *etcd, const char *prefix, int64_t from_revis
     return rc == STATUS_OK ? send_request(etcd, etcd->watch, &request, err) : rc;
 }
 
+/* What came before it was handed out first. */
+static void look_whether_broken(struct etcd *etcd, struct etcd_news *out)
+{
+    pthread_mutex_lock(&etcd->lock);
+    out->event = etcd->broken ? ETCD_BROKEN : ETCD_NOTHING;
+    out->err = etcd->why;
+    pthread_mutex_unlock(&etcd->lock);
+}
+
 void etcd_next(struct etcd *etcd, int64_t timeout_us, struct etcd_news *out)
 {
     void *item;
     enum status rc = STATUS_OK;
-    out->event = ETCD_NOTHING;
-    if (queue_pop(etcd->events, timeout_us, &item) != QUEUE_OK)
+    if (queue_pop(etcd->events, timeout_us, &item) != QUEUE_OK) {
+        look_whether_broken(etcd, out);
         return;
+    }
     struct event *event = item;
     out->event = event->kind;
     if (event->kind == ETCD_BROKEN)
-        rc = error_set(&out->err, event->err.code, "%s", event->err.text);
+        look_whether_broken(etcd, out);
     else if (event->kind == ETCD_ALIVE)
         rc = etcd_unpack_alive(event->bytes, event->size, &out->ttl_s, &out->err);
     else

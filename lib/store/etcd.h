@@ -42,12 +42,15 @@ MUST_CHECK enum status etcd_range(struct etcd *etcd, const char *prefix, struct 
                                   struct error *err);
 /* STATUS_NOT_FOUND: the lease is gone. */
 MUST_CHECK enum status etcd_put(struct etcd *etcd, const struct etcd_put *put, struct error *err);
-MUST_CHECK enum status etcd_delete(struct etcd *etcd, const char *key, struct error *err);
 /* *succeeded false: a condition did not hold, nothing was done. STATUS_NOT_FOUND: the lease. */
 MUST_CHECK enum status etcd_txn(struct etcd *etcd, const struct etcd_txn *txn, bool *succeeded,
                                 struct error *err);
 MUST_CHECK enum status etcd_grant(struct etcd *etcd, int64_t *ttl_s, int64_t *lease,
                                   struct error *err);
+
+/* Ends it: the keys that hang on it are gone when this returns; what has been put since on another
+ * lease is not. STATUS_NOT_FOUND: it is gone already. */
+MUST_CHECK enum status etcd_revoke(struct etcd *etcd, int64_t lease, struct error *err);
 
 /* Asks for the lease to live on (opens the stream with the first call); the answer is an event. */
 MUST_CHECK enum status etcd_keep_alive(struct etcd *etcd, int64_t lease, struct error *err);
@@ -68,7 +71,8 @@ struct etcd_news {
     struct etcd_entries entries;
     struct error err;
 };
-/* Waits for the next event, at most timeout_us. */
+/* Waits for the next event, at most timeout_us. They come in order; that the link is broken is never
+ * lost, whatever else was. */
 void etcd_next(struct etcd *etcd, int64_t timeout_us, struct etcd_news *out);
 
 #endif

@@ -24,20 +24,26 @@ static ProtobufCBinaryData bytes_of(const char *text)
     return (ProtobufCBinaryData){strlen(text), (uint8_t *)(uintptr_t)text};
 }
 
-/* The first key behind all that begin with the prefix: its last byte one higher. */
-static ProtobufCBinaryData end_of(const char *prefix, char end[ETCD_TEXT_MAX])
+/* The first key behind all that begin with the prefix: its last byte one higher, which 0xFF has
+ * not. Of 0xFF alone: a zero byte, which etcd takes as the end of all keys. */
+static ProtobufCBinaryData end_of(const char *prefix, uint8_t end[ETCD_TEXT_MAX])
 {
     size_t n = strlen(prefix);
-    SA_ASSERT(n > 0 && n < ETCD_TEXT_MAX && (uint8_t)prefix[n - 1] != 0xFF);
+    SA_ASSERT(n > 0 && n < ETCD_TEXT_MAX);
     memcpy(end, prefix, n + 1);
-    end[n - 1]++;
-    return bytes_of(end);
+    while (n > 0 && end[n - 1] == 0xFF)
+        n--;
+    if (n > 0)
+        end[n - 1]++;
+    else
+        end[n++] = 0;
+    return (ProtobufCBinaryData){n, end};
 }
 
 enum status etcd_pack_range(const char *prefix, struct etcd_bytes *out, struct error *err)
 {
     Etcdserverpb__RangeRequest m = ETCDSERVERPB__RANGE_REQUEST__INIT;
-    char end[ETCD_TEXT_MAX];
+    uint8_t end[ETCD_TEXT_MAX];
     m.key = bytes_of(prefix);
     m.range_end = end_of(prefix, end);
     m.limit = ETCD_ENTRIES_MAX;
@@ -59,18 +65,10 @@ enum status etcd_pack_put(const struct etcd_put *put, struct etcd_bytes *out, st
     return emit(&m.base, out, err);
 }
 
-enum status etcd_pack_delete(const char *key, struct etcd_bytes *out, struct error *err)
-{
-    Etcdserverpb__DeleteRangeRequest m = ETCDSERVERPB__DELETE_RANGE_REQUEST__INIT;
-    m.key = bytes_of(key);
-    return emit(&m.base, out, err);
-}
-
 struct txn_parts {
     Etcdserverpb__Compare compare[ETCD_TXN_MAX], *compares[ETCD_TXN_MAX];
-    Etcdserverpb__RequestOp op[ETCD_TXN_MAX + 1], *ops[ETCD_TXN_MAX + 1];
+    Etcdserverpb__RequestOp op[ETCD_TXN_MAX], *ops[ETCD_TXN_MAX];
     Etcdserverpb__PutRequest put[ETCD_TXN_MAX];
-    Etcdserverpb__DeleteRangeRequest removal;
 };
 
 static void fill_conditions(const struct etcd_txn *txn, struct txn_parts *parts)
@@ -107,15 +105,6 @@ enum status etcd_pack_txn(const struct etcd_txn *txn, struct etcd_bytes *out, st
         parts.op[i].request_put = &parts.put[i];
         parts.ops[m.n_success++] = &parts.op[i];
     }
-    if (txn->deleted) {
-        etcdserverpb__delete_range_request__init(&parts.removal);
-        parts.removal.key = bytes_of(txn->deleted);
-        etcdserverpb__request_op__init(&parts.op[ETCD_TXN_MAX]);
-        parts.op[ETCD_TXN_MAX].request_case =
-            ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE;
-        parts.op[ETCD_TXN_MAX].request_delete_range = &parts.removal;
-        parts.ops[m.n_success++] = &parts.op[ETCD_TXN_MAX];
-    }
     m.success = parts.ops;
     return emit(&m.base, out, err);
 }
@@ -124,6 +113,13 @@ enum status etcd_pack_grant(int64_t ttl_s, struct etcd_bytes *out, struct error 
 {
     Etcdserverpb__LeaseGrantRequest m = ETCDSERVERPB__LEASE_GRANT_REQUEST__INIT;
     m.ttl = ttl_s;
+    return emit(&m.base, out, err);
+}
+
+enum status etcd_pack_revoke(int64_t lease, struct etcd_bytes *out, struct error *err)
+{
+    Etcdserverpb__LeaseRevokeRequest m = ETCDSERVERPB__LEASE_REVOKE_REQUEST__INIT;
+    m.id = lease;
     return emit(&m.base, out, err);
 }
 
@@ -139,7 +135,7 @@ enum status etcd_pack_watch(const char *prefix, int64_t from_revision, struct et
 {
     Etcdserverpb__WatchRequest m = ETCDSERVERPB__WATCH_REQUEST__INIT;
     Etcdserverpb__WatchCreateRequest create = ETCDSERVERPB__WATCH_CREATE_REQUEST__INIT;
-    char end[ETCD_TEXT_MAX];
+    uint8_t end[ETCD_TEXT_MAX];
     create.key = bytes_of(prefix);
     create.range_end = end_of(prefix, end);
     create.start_revision = from_revision;

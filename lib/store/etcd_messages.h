@@ -55,20 +55,18 @@ struct etcd_txn {
     } conditions[ETCD_TXN_MAX];
     uint32_t n_puts;
     struct etcd_put puts[ETCD_TXN_MAX];
-    const char *deleted;                /* NULL: nothing */
 };
 
-/* STATUS_NO_MEMORY is the only failure. A prefix stands for all keys that begin with it; it must
- * not be empty nor end in 0xFF (asserted). */
+/* STATUS_NO_MEMORY is the only failure. A prefix, of any bytes, stands for all keys that begin with
+ * it; it must not be empty (asserted). */
 MUST_CHECK enum status etcd_pack_range(const char *prefix, struct etcd_bytes *out,
                                        struct error *err);
 MUST_CHECK enum status etcd_pack_put(const struct etcd_put *put, struct etcd_bytes *out,
                                      struct error *err);
-MUST_CHECK enum status etcd_pack_delete(const char *key, struct etcd_bytes *out,
-                                        struct error *err);
 MUST_CHECK enum status etcd_pack_txn(const struct etcd_txn *txn, struct etcd_bytes *out,
                                      struct error *err);
 MUST_CHECK enum status etcd_pack_grant(int64_t ttl_s, struct etcd_bytes *out, struct error *err);
+MUST_CHECK enum status etcd_pack_revoke(int64_t lease, struct etcd_bytes *out, struct error *err);
 MUST_CHECK enum status etcd_pack_alive(int64_t lease, struct etcd_bytes *out, struct error *err);
 MUST_CHECK enum status etcd_pack_watch(const char *prefix, int64_t from_revision,
                                        struct etcd_bytes *out, struct error *err);

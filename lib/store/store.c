@@ -159,6 +159,15 @@ static enum status open_link(struct store *store, struct error *err)
     return rc == STATUS_OK ? read_all(store, err) : rc;
 }
 
+/* The key may go though this one lives: with the lease of an earlier process at this address. */
+static enum status stay_listed(struct store *store, struct error *err)
+{
+    pthread_mutex_lock(&store->lock);
+    bool listed = election_has_member(&store->election, store->options.self);
+    pthread_mutex_unlock(&store->lock);
+    return listed ? STATUS_OK : put_self(store, err);
+}
+
 /* ---- election; on the thread ---- */
 
 /* Puts leader and term, or the term alone, if nothing has changed since it was read; what came of
@@ -228,7 +237,9 @@ static enum status turn(struct store *store, struct error *err)
         rc = take_changes(store, err);
         break;
     case ETCD_NOTHING:                  /* all changes are known that are known to have come */
-        rc = follow_election(store, err);
+        rc = stay_listed(store, err);
+        if (rc == STATUS_OK)
+            rc = follow_election(store, err);
         break;
     }
     return rc == STATUS_OK ? tend_lease(store, err) : rc;
@@ -280,26 +291,14 @@ static void *store_thread(void *argument)
     return NULL;
 }
 
-/* Those of this lease only: another process may have this address by now. */
+/* With the lease go leader and membership, as far as they still hang on it: another process may have
+ * this address, and its own lease, by now. */
 static void resign(struct store *store)
 {
-    char key[ETCD_TEXT_MAX];
-    struct etcd_txn txn = {.n_conditions = 1, .deleted = key};
     struct error err;
-    bool succeeded;
-    if (!store->connected)
-        return;
-    const struct election_self self = self_of(store);
-    if (election_leads(&store->election, &self)) {
-        snprintf(key, sizeof(key), "%sleader", store->options.prefix);
-        txn.conditions[0].key = key;
-        txn.conditions[0].of_creation = true;
-        txn.conditions[0].revision = store->election.leader_created;
-        if (etcd_txn(store->etcd, &txn, &succeeded, &err) != STATUS_OK)
-            return;                     /* the lease ends it */
-    }
-    own_key(store, key);
-    if (etcd_delete(store->etcd, key, &err) != STATUS_OK)
+    if (!store->connected || store->lease == 0)
+        return;                         /* time ends it */
+    if (etcd_revoke(store->etcd, store->lease, &err) != STATUS_OK)
         log_line(LOG_DEBUG, "etcd: %s", err.text);
 }
 

@@ -43,9 +43,12 @@ static void members_come_and_go(void **state)
     assert_int_equal(e.n_members, 2);
     assert_string_equal(e.members[0], "a:1");
     assert_string_equal(e.members[1], "c:1");
+    assert_true(election_has_member(&e, "c:1"));
+    assert_false(election_has_member(&e, "b:1"));
     for (int i = 0; i < 20; i++)
         put(&e, support_format("p/members/m%d:1", i), "m", 1, 5);
     assert_int_equal(e.n_members, ELECTION_MEMBERS_MAX);
+    assert_true(election_has_member(&e, "z:1"));        /* as far as anybody can tell */
 }
 
 static void who_finds_no_leader_may_become_it_with_a_term_above_all(void **state)

@@ -4,6 +4,8 @@
 
 #include <inttypes.h>
 
+#include "../../lib/store/etcd.c"
+
 static struct etcd *open_client(const struct etcd_options *options)
 {
     struct etcd *etcd;
@@ -36,6 +38,7 @@ static void await(struct etcd *etcd, enum etcd_event event, struct etcd_news *ne
     fail_msg("waited in vain for event %d", (int)event);
 }
 
+
 static void keys_are_put_read_deleted_and_watched(void **state)
 {
     static struct etcd_entries all;
@@ -59,7 +62,7 @@ static void keys_are_put_read_deleted_and_watched(void **state)
     await(etcd, ETCD_CHANGES, &news);
     assert_string_equal(news.entries.entries[0].value, "three");
     assert_false(news.entries.entries[0].deleted);
-    assert_ok(etcd_delete(etcd, "keys/b", &err), &err);
+    assert_int_equal(etcd_ctl(servers, "del keys/b"), 0);
     await(etcd, ETCD_CHANGES, &news);
     assert_string_equal(news.entries.entries[0].key, "keys/b");
     assert_true(news.entries.entries[0].deleted);
@@ -89,12 +92,39 @@ static void a_transaction_is_done_only_if_nothing_has_changed(void **state)
     txn.conditions[1].revision = all.entries[1].mod_revision;
     txn.n_puts = 1;
     txn.puts[0] = (struct etcd_put){"txn/term", "2", 0};
-    txn.deleted = "txn/leader";
     assert_ok(etcd_txn(etcd, &txn, &done, &err), &err);
     assert_true(done);
     assert_ok(etcd_range(etcd, "txn/", &all, &err), &err);
+    assert_string_equal(all.entries[1].value, "2");
+    etcd_free(&etcd);
+}
+
+/* Prefixes of any bytes: the range ends behind all that begin with them, and before others. */
+static void a_prefix_may_end_in_the_highest_byte(void **state)
+{
+    static struct etcd_entries all;
+    static struct etcd_news news;
+    struct etcd_servers *servers = *state;
+    struct error err;
+    if (!servers)
+        skip();
+    struct etcd_options options = etcd_options_of(servers);
+    struct etcd *etcd = open_client(&options);
+    put(etcd, "p\xFF\xFF" "a", "one");
+    put(etcd, "p\xFF\xFF\xFF\xFF", "two");
+    put(etcd, "q", "not this");
+    put(etcd, "\xFF\xFFz", "three");
+    assert_ok(etcd_range(etcd, "p\xFF\xFF", &all, &err), &err);
+    assert_int_equal(all.n, 2);
+    assert_string_equal(all.entries[1].value, "two");
+    assert_ok(etcd_range(etcd, "\xFF", &all, &err), &err);
     assert_int_equal(all.n, 1);
-    assert_string_equal(all.entries[0].value, "2");
+    assert_string_equal(all.entries[0].value, "three");
+    assert_ok(etcd_watch(etcd, "p\xFF", all.revision + 1, &err), &err);
+    put(etcd, "q", "still not");
+    put(etcd, "p\xFF\xFE", "four");
+    await(etcd, ETCD_CHANGES, &news);
+    assert_string_equal(news.entries.entries[0].value, "four");
     etcd_free(&etcd);
 }
 
@@ -177,6 +207,39 @@ static void a_dead_server_is_told_and_the_next_one_taken(void **state)
     etcd_await(servers);
 }
 
+/* A reader that is far behind has a full queue: that the link is over must reach it all the same. */
+static void a_full_queue_does_not_lose_the_end_of_the_link(void **state)
+{
+    static struct etcd_news news;
+    struct etcd_servers *servers = *state;
+    struct error err;
+    if (!servers)
+        skip();
+    struct etcd_options options = etcd_options_of(servers);
+    struct etcd *etcd = open_client(&options);
+    assert_ok(etcd_watch(etcd, "full/", 1, &err), &err);
+    await(etcd, ETCD_CHANGES, &news);
+    for (int i = 0; i < EVENTS_MAX; i++) {
+        struct event *event = calloc(1, sizeof(*event));
+        assert_non_null(event);
+        event->kind = ETCD_ALIVE;
+        assert_int_equal(queue_push(etcd->events, event), QUEUE_OK);
+    }
+    rpc_cancel(etcd->watch);
+    rpc_client_free(&etcd->client);         /* its on_done has come */
+    for (int i = 0; i < EVENTS_MAX; i++) {
+        etcd_next(etcd, 0, &news);
+        assert_int_equal(news.event, ETCD_ALIVE);
+    }
+    etcd_next(etcd, 0, &news);
+    assert_int_equal(news.event, ETCD_BROKEN);
+    assert_true(news.err.text[0] != '\0');
+    assert_ok(etcd_open(etcd, &err), &err);
+    etcd_next(etcd, 0, &news);
+    assert_int_equal(news.event, ETCD_NOTHING);
+    etcd_free(&etcd);
+}
+
 /* ---- TLS and users ---- */
 
 static void make_certificates(const char *folder)
@@ -210,7 +273,10 @@ static void look_at_all_calls(struct etcd *etcd)
     assert_true(done);
     await(etcd, ETCD_CHANGES, &news);
     assert_string_equal(news.entries.entries[0].value, "2");
-    assert_ok(etcd_delete(etcd, "x/b", &err), &err);
+    assert_ok(etcd_revoke(etcd, lease, &err), &err);
+    await(etcd, ETCD_CHANGES, &news);
+    assert_true(news.entries.entries[0].deleted);
+    assert_int_equal(etcd_revoke(etcd, lease, &err), STATUS_NOT_FOUND);
 }
 
 static void users_and_tls_are_asked_for(void **state)
@@ -302,9 +368,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_are_put_read_deleted_and_watched),
         cmocka_unit_test(a_transaction_is_done_only_if_nothing_has_changed),
+        cmocka_unit_test(a_prefix_may_end_in_the_highest_byte),
         cmocka_unit_test(a_watch_of_history_that_is_compacted_says_so),
         cmocka_unit_test(a_lease_lives_while_asked_and_its_loss_is_told),
         cmocka_unit_test(a_dead_server_is_told_and_the_next_one_taken),
+        cmocka_unit_test(a_full_queue_does_not_lose_the_end_of_the_link),
         cmocka_unit_test(users_and_tls_are_asked_for),
         cmocka_unit_test(bytes_that_are_none_are_refused),
     };

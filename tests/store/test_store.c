@@ -169,6 +169,32 @@ static void a_leader_that_ends_is_followed_at_once_with_a_higher_term(void **sta
     store_stop(&stores[1 - first]);
 }
 
+/* An earlier process ends while a later one has its address: what it gives up is its own. */
+static void a_successor_at_the_same_address_stays_listed(void **state)
+{
+    struct etcd_servers *servers = *state;
+    if (!servers)
+        skip();
+    struct store *stores[2] = {open_store(servers, "a:1"), NULL};
+    until_one_leads(stores, 1);
+    stores[1] = open_store(servers, "a:1");
+    uint64_t end = etcd_now_us() + ETCD_PATIENCE_US;
+    while (!look(stores[1]).connected && etcd_now_us() < end)
+        etcd_pause();
+    store_stop(&stores[0]);
+    assert_int_equal(until_one_leads(stores, 1), 1);
+    assert_int_equal(etcd_ctl(servers, "get specasr/members/a:1 --keys-only | grep a:1"), 0);
+    assert_int_equal(look(stores[1]).n_members, 1);
+
+    /* Whatever takes its key away: it is put again. */
+    assert_int_equal(etcd_ctl(servers, "del specasr/members/a:1"), 0);
+    const char *is_back = "get specasr/members/a:1 --keys-only | grep a:1";
+    while (etcd_ctl(servers, is_back) != 0 && etcd_now_us() < end)
+        etcd_pause();
+    assert_int_equal(etcd_ctl(servers, is_back), 0);
+    store_stop(&stores[1]);
+}
+
 static void a_higher_term_at_targets_is_gone_above_by_the_leader(void **state)
 {
     struct etcd_servers *servers = *state;
@@ -255,6 +281,7 @@ int main(void)
         cmocka_unit_test(without_etcd_nobody_leads_and_all_is_answered),
         cmocka_unit_test(compacted_history_is_read_anew),
         cmocka_unit_test(a_leader_that_ends_is_followed_at_once_with_a_higher_term),
+        cmocka_unit_test(a_successor_at_the_same_address_stays_listed),
         cmocka_unit_test(a_higher_term_at_targets_is_gone_above_by_the_leader),
         cmocka_unit_test(lost_leases_are_taken_anew),
         cmocka_unit_test(etcd_may_lose_its_leader),
