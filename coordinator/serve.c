@@ -189,14 +189,14 @@ static enum status answer_request(struct coordinator *coordinator,
 
 /* ---- the bus; on its thread ---- */
 
-static size_t tell_policy(void *context, uint8_t bytes[BUS_PAYLOAD_MAX])
+static bool tell_policy(void *context, struct wire_coordinator_message *state)
 {
     struct coordinator *coordinator = context;
-    struct wire_coordinator_message message = {.kind = WIRE_HEARD};
+    *state = (struct wire_coordinator_message){.kind = WIRE_HEARD};
     pthread_mutex_lock(&coordinator->lock);
-    message.u.heard.policy = policy_of(coordinator);
+    state->u.heard.policy = policy_of(coordinator);
     pthread_mutex_unlock(&coordinator->lock);
-    return message.u.heard.policy.ttl_ms > 0 ? exchange_pack(&message, bytes) : 0;
+    return state->u.heard.policy.ttl_ms > 0;
 }
 
 /* The bus vouches for the sender's name; a target speaks only for itself. */

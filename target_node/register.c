@@ -93,14 +93,12 @@ void registration_meet(struct registration *registration,
 
 /* ---- the bus ---- */
 
-static size_t tell_load(void *context, uint8_t bytes[BUS_PAYLOAD_MAX])
+static bool tell_load(void *context, struct wire_coordinator_message *state)
 {
     struct registration *registration = context;
-    struct wire_coordinator_message message = {.kind = WIRE_HEARTBEAT};
-    struct wire_heartbeat *heartbeat = &message.u.heartbeat;
-    registration_report(registration, NULL, heartbeat);
-    bool told = heartbeat->address[0] != '\0' && !atomic_load(&registration->ending);
-    return told ? exchange_pack(&message, bytes) : 0;
+    *state = (struct wire_coordinator_message){.kind = WIRE_HEARTBEAT};
+    registration_report(registration, NULL, &state->u.heartbeat);
+    return state->u.heartbeat.address[0] != '\0' && !atomic_load(&registration->ending);
 }
 
 static void hear_policy(void *context, const struct bus_message *message)

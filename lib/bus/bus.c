@@ -107,9 +107,13 @@ const char *bus_publisher_endpoint(const struct bus_publisher *publisher)
     return publisher->bus->ops->endpoint(publisher->socket);
 }
 
-void bus_publish(struct bus_publisher *publisher, const uint8_t *data, size_t size)
+enum status bus_publish(struct bus_publisher *publisher, const uint8_t *data, size_t size,
+                        struct error *err)
 {
     struct bus_frame *frame = &publisher->frame;
+    if (size > BUS_PAYLOAD_MAX)
+        return error_set(err, STATUS_EXHAUSTED, "bus: a state of %zu bytes is too long, a frame "
+                         "holds %d", size, BUS_PAYLOAD_MAX);
     frame->sequence++;
     frame->sent_us = clock_us(&publisher->bus->clock);
     frame->data = data;
@@ -117,6 +121,7 @@ void bus_publish(struct bus_publisher *publisher, const uint8_t *data, size_t si
     size_t n = bus_frame_encode(frame, publisher->bytes);
     frame->data = NULL;
     publisher->bus->ops->send(publisher->socket, publisher->bytes, n);
+    return STATUS_OK;
 }
 
 /* ---- subscriber ---- */

@@ -99,9 +99,10 @@ void bus_publisher_disconnect(struct bus_publisher *publisher, const char *endpo
 /* The bound endpoint with its port; "" when not bound. */
 const char *bus_publisher_endpoint(const struct bus_publisher *publisher);
 
-/* Sends the whole state, at most BUS_PAYLOAD_MAX bytes (asserted). Never blocks; who is not there
- * or too slow misses it. */
-void bus_publish(struct bus_publisher *publisher, const uint8_t *data, size_t size);
+/* Sends the whole state. Never blocks; who is not there or too slow misses it. STATUS_EXHAUSTED: it
+ * has more than BUS_PAYLOAD_MAX bytes; nothing is sent (a part would be another state). */
+MUST_CHECK enum status bus_publish(struct bus_publisher *publisher, const uint8_t *data,
+                                   size_t size, struct error *err);
 
 /* ---- subscriber ---- */
 

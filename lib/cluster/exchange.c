@@ -31,6 +31,7 @@ struct exchange {
     bool changed;
     struct peer wanted[EXCHANGE_PEERS_MAX];
     struct bus_counts counts;
+    uint64_t n_unsent;
 };
 
 /* ---- peers; on the thread ---- */
@@ -76,12 +77,30 @@ static void follow_peers(struct exchange *exchange)
 
 /* ---- the thread ---- */
 
+/* What cannot be sent is counted, and said once. */
+static void unsent(struct exchange *exchange, const struct error *why)
+{
+    pthread_mutex_lock(&exchange->lock);
+    bool first = exchange->n_unsent++ == 0;
+    pthread_mutex_unlock(&exchange->lock);
+    if (first)
+        log_line(LOG_WARN, "%s; heartbeats go on", why->text);
+}
+
 static void publish(struct exchange *exchange)
 {
-    uint8_t bytes[BUS_PAYLOAD_MAX];
-    size_t size = exchange->options.state(exchange->options.context, bytes);
-    if (size > 0)
-        bus_publish(exchange->publisher, bytes, size);
+    struct wire_coordinator_message state = {.kind = WIRE_HEARTBEAT};
+    struct wire_bytes bytes = {0};
+    struct error err;
+    if (!exchange->options.state(exchange->options.context, &state))
+        return;
+    enum status rc = wire_coordinator_pack(&state, &bytes, &err);
+    if (rc == STATUS_OK)
+        rc = bus_publish(exchange->publisher, bytes.data, bytes.size, &err);
+    if (rc != STATUS_OK)
+        unsent(exchange, &err);
+    wire_bytes_release(&bytes);
+    wire_coordinator_release(&state);
 }
 
 static void listen(struct exchange *exchange)
@@ -258,6 +277,13 @@ void exchange_peer(struct exchange *exchange, uint32_t number, const char *host,
     pthread_mutex_unlock(&exchange->lock);
 }
 
+static void collect_one(FILE *out, const char *name, const char *help, uint64_t value)
+{
+    const struct metric_sample sample = {.name = name, .value = (int64_t)value};
+    metrics_text_family(out, name, help, METRIC_COUNTER);
+    metrics_text_sample(out, &sample);
+}
+
 void exchange_collect(void *context, FILE *out)
 {
     struct exchange *exchange = context;
@@ -268,6 +294,7 @@ void exchange_collect(void *context, FILE *out)
                                    .n_labels = 1};
     pthread_mutex_lock(&exchange->lock);
     const struct bus_counts c = exchange->counts;
+    const uint64_t n_unsent = exchange->n_unsent;
     pthread_mutex_unlock(&exchange->lock);
     const uint64_t counts[] = {c.taken, c.stale, c.late, c.foreign, c.malformed, c.crowded};
     metrics_text_family(out, sample.name, "Frames of the bus.", METRIC_COUNTER);
@@ -276,21 +303,7 @@ void exchange_collect(void *context, FILE *out)
         sample.value = (int64_t)counts[i];
         metrics_text_sample(out, &sample);
     }
-    sample = (struct metric_sample){.name = "specasr_bus_refused_total",
-                                    .value = (int64_t)bus_refused(exchange->bus)};
-    metrics_text_family(out, sample.name, "Connections with a key that is not listed.",
-                        METRIC_COUNTER);
-    metrics_text_sample(out, &sample);
-}
-
-size_t exchange_pack(const struct wire_coordinator_message *message,
-                     uint8_t bytes[BUS_PAYLOAD_MAX])
-{
-    struct wire_bytes packed;
-    if (wire_coordinator_pack(message, &packed, NULL) != STATUS_OK)
-        return 0;
-    size_t size = MIN(packed.size, (size_t)BUS_PAYLOAD_MAX);
-    memcpy(bytes, packed.data, size);
-    wire_bytes_release(&packed);
-    return size;
+    collect_one(out, "specasr_bus_unsent_total", "States that are too long for a frame.", n_unsent);
+    collect_one(out, "specasr_bus_refused_total", "Connections with a key that is not listed.",
+                bus_refused(exchange->bus));
 }

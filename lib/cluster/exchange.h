@@ -29,9 +29,9 @@ struct exchange_options {
     const char *bind_host;              /* coordinator: where to listen; NULL: only connects */
     uint16_t port;                      /* for loads, the next for policies; 0: free ones */
     uint32_t senders_max;               /* heard at once */
-    /* On the exchange's thread: the state to publish into bytes, returns its size, 0: nothing now;
-     * and one state that was heard, with what follows the envelope. */
-    size_t (*state)(void *context, uint8_t bytes[BUS_PAYLOAD_MAX]);
+    /* On the exchange's thread: the state to publish (released after that), false: nothing now; and
+     * one state that was heard, with what follows the envelope. */
+    bool (*state)(void *context, struct wire_coordinator_message *state);
     void (*heard)(void *context, const struct bus_message *message);
     void *context;
 };
@@ -42,10 +42,6 @@ MUST_CHECK enum status exchange_start(const struct exchange_options *options,
 
 /* Joins the thread (within 0.1 s): no callback comes any more. Accepts NULL. */
 void exchange_stop(struct exchange **exchange);
-
-/* For `state`: the message as what it publishes, cut to what a frame holds; 0: it is none. */
-size_t exchange_pack(const struct wire_coordinator_message *message,
-                     uint8_t bytes[BUS_PAYLOAD_MAX]);
 
 /* ---- any thread ---- */
 
@@ -64,7 +60,8 @@ bool exchange_name(char name[BUS_NAME_MAX + 1], const char *address);
 void exchange_peer(struct exchange *exchange, uint32_t number, const char *host,
                    const struct wire_bus *bus);
 
-/* A collector of lib/metrics: specasr_bus_frames_total, specasr_bus_refused_total. */
+/* A collector of lib/metrics: specasr_bus_frames_total, specasr_bus_unsent_total,
+ * specasr_bus_refused_total. */
 void exchange_collect(void *exchange, FILE *out);
 
 #endif

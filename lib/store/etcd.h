@@ -71,8 +71,8 @@ struct etcd_news {
     struct etcd_entries entries;
     struct error err;
 };
-/* Waits for the next event, at most timeout_us. They come in order; that the link is broken is never
- * lost, whatever else was. */
+/* Waits for the next event, at most timeout_us. They come in order; that the link is broken is
+ * never lost, whatever else was. */
 void etcd_next(struct etcd *etcd, int64_t timeout_us, struct etcd_news *out);
 
 #endif

@@ -291,8 +291,8 @@ static void *store_thread(void *argument)
     return NULL;
 }
 
-/* With the lease go leader and membership, as far as they still hang on it: another process may have
- * this address, and its own lease, by now. */
+/* With the lease go leader and membership, as far as they still hang on it: another process may
+ * have this address, and its own lease, by now. */
 static void resign(struct store *store)
 {
     struct error err;

@@ -1,8 +1,8 @@
 /* store.h: what the coordinators of a cluster share: who is there, who leads, and the term. Never
  * load: that comes from the targets themselves, to each coordinator.
  *
- * In memory (one coordinator): it always leads; its term begins at its incarnation, so above that of
- * every earlier process, and goes above what targets have seen.
+ * In memory (one coordinator): it always leads; its term begins at its incarnation, so above that
+ * of every earlier process, and goes above what targets have seen.
  * In etcd (several): one leads at a time (election.h). A thread of its own keeps a lease, the
  * coordinator's key and the leader's; nothing here ever waits for it. When etcd is gone, the others
  * stay known, and the leader leads on until its lease is over: by its own monotonic clock, counted

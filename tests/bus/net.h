@@ -83,7 +83,8 @@ static inline void connect_publisher(const struct net *net, struct bus_publisher
 
 static inline void publish(struct bus_publisher *publisher, const char *text)
 {
-    bus_publish(publisher, (const uint8_t *)text, strlen(text));
+    struct error err;
+    assert_ok(bus_publish(publisher, (const uint8_t *)text, strlen(text), &err), &err);
 }
 
 /* Waits for the next frame that is news; fails the test when none comes for 20 s. */

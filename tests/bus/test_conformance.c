@@ -26,6 +26,29 @@ static void state_arrives_whole(void **state)
     net_close(&net);
 }
 
+/* A part of a state would be another state: it is refused, and the next one goes out. */
+static void a_state_that_is_too_long_is_refused_whole(void **state)
+{
+    static uint8_t large[BUS_PAYLOAD_MAX + 1];
+    struct net net;
+    struct error err;
+    net_open(&net, *(enum kind *)*state);
+    struct bus_subscriber *subscriber = new_subscriber(net.server, any_port(&net));
+    struct bus_publisher *publisher = new_publisher(net.client, "t1", 1, NULL);
+    connect_publisher(&net, publisher, subscriber);
+    publish_until_heard(publisher, subscriber, "before");
+    assert_int_equal(bus_publish(publisher, large, sizeof(large), &err), STATUS_EXHAUSTED);
+    assert_non_null(strstr(err.text, "16385 bytes"));
+    publish(publisher, "small");
+    struct bus_message message = expect(subscriber);
+    while (message.size != 5)               /* of before, sent more than once */
+        message = expect(subscriber);
+    assert_memory_equal(message.data, "small", 5);
+    bus_publisher_free(&publisher);
+    bus_subscriber_free(&subscriber);
+    net_close(&net);
+}
+
 static void one_publisher_many_subscribers(void **state)
 {
     struct net net;
@@ -263,6 +286,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_ALL(state_arrives_whole),
+        ON_ALL(a_state_that_is_too_long_is_refused_whole),
         ON_ALL(one_publisher_many_subscribers),
         ON_ALL(stale_frames_are_dropped),
         ON_ALL(a_restarted_publisher_is_believed_and_its_past_is_not),

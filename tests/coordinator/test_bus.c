@@ -222,6 +222,52 @@ static void nobody_reports_for_another(void **state)
     stop(&cluster);
 }
 
+/* A list of 100 targets with long names. */
+static bool tell_too_much(void *context, struct wire_coordinator_message *state)
+{
+    enum { N = 100 };
+    *state = (struct wire_coordinator_message){.kind = WIRE_LISTED};
+    atomic_fetch_add((atomic_uint *)context, 1);
+    struct wire_target_row *rows = calloc(N, sizeof(*rows));
+    assert_non_null(rows);
+    for (int i = 0; i < N; i++) {
+        rows[i].info.incarnation = rows[i].info.sessions_max = 1;
+        memset(rows[i].info.address, 'a', WIRE_ADDRESS_MAX - 8);
+        snprintf(rows[i].info.address + WIRE_ADDRESS_MAX - 8, 8, ":%d", 1 + i);
+    }
+    state->u.listed = (struct wire_listed){.targets = rows, .n_targets = N, .heartbeat_ms = 500};
+    state->u.listed.policy = policy_own();
+    return true;
+}
+
+static void hear_nothing(void *context, const struct bus_message *message)
+{
+    (void)context, (void)message;
+}
+
+static void a_state_that_fits_no_frame_is_counted_not_cut(void **state)
+{
+    (void)state;
+    atomic_uint n_asked = 0;
+    struct cluster cluster = {.heartbeat_ms = 500};
+    struct exchange_options options = {.name = "t1", .incarnation = 1, .senders_max = 1,
+                                       .state = tell_too_much, .heard = hear_nothing,
+                                       .context = &n_asked};
+    struct exchange *exchange;
+    struct error err;
+    assert_ok(metrics_new(metrics_coordinator, COORDINATOR_METRICS_N, &cluster.metrics, &err),
+              &err);
+    assert_ok(exchange_start(&options, &exchange, &err), &err);
+    assert_ok(metrics_collect(cluster.metrics, exchange_collect, exchange, &err), &err);
+    uint64_t begin = now_us();
+    while (counted(&cluster, "specasr_bus_unsent_total ") < 1 && now_us() - begin < WAIT_MAX_US)
+        pause_shortly();
+    uint64_t n_unsent = counted(&cluster, "specasr_bus_unsent_total ");
+    assert_in_range(n_unsent, 1, atomic_load(&n_asked));
+    exchange_stop(&exchange);
+    metrics_free(&cluster.metrics);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +275,7 @@ int main(void)
         cmocka_unit_test(everything_goes_on_when_the_bus_is_gone),
         cmocka_unit_test(a_coordinator_that_comes_back_has_a_bus_again),
         cmocka_unit_test(nobody_reports_for_another),
+        cmocka_unit_test(a_state_that_fits_no_frame_is_counted_not_cut),
     };
     log_init("test_bus", LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);

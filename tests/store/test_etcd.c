@@ -207,7 +207,7 @@ static void a_dead_server_is_told_and_the_next_one_taken(void **state)
     etcd_await(servers);
 }
 
-/* A reader that is far behind has a full queue: that the link is over must reach it all the same. */
+/* A reader that is far behind has a full queue: that the link is over must reach it too. */
 static void a_full_queue_does_not_lose_the_end_of_the_link(void **state)
 {
     static struct etcd_news news;
