@@ -59,6 +59,24 @@ static void write_model(const struct observe *observe, FILE *out)
     metrics_text_sample(out, &sample);
 }
 
+static void write_guards(const struct observe *observe, FILE *out)
+{
+    const struct rpc_server_counts counts = serve_guard_counts(observe->serve);
+    const struct {
+        const char *reason;
+        uint64_t n;
+    } rows[] = {{"silent", counts.silent}, {"unread", counts.stalled},
+                {"too_many", counts.refused}, {"cancels", counts.cut}};
+    static const char name[] = "specasr_target_calls_guarded_total";
+    metrics_text_family(out, name, "Calls ended for what their client holds.", METRIC_COUNTER);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct metric_label label = {"reason", rows[i].reason};
+        const struct metric_sample sample = {.name = name, .labels = &label, .n_labels = 1,
+                                             .value = (int64_t)rows[i].n};
+        metrics_text_sample(out, &sample);
+    }
+}
+
 static void collect(void *context, FILE *out)
 {
     struct observe *observe = context;
@@ -68,8 +86,10 @@ static void collect(void *context, FILE *out)
         write_model(observe, out);
     if (observe->gate)
         gate_collect(observe->gate, out);
-    if (observe->serve)
+    if (observe->serve) {
         metrics_certificate(out, serve_certificate_expiry(observe->serve));
+        write_guards(observe, out);
+    }
     if (observe->registration)
         registration_collect(observe->registration, out);
     pthread_mutex_unlock(&observe->lock);

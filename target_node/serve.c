@@ -27,7 +27,7 @@ enum {
     STUCK_US = 60000000,                    /* and no more for one that will never end */
     POLICY_US = 250000,                     /* the policy is looked at this often, and each turn */
     MEASURE_US = 250000,                    /* costs of rows, before the first client */
-    OTHER_CALLS_MAX = 1024                  /* vocabulary, health, sessions to be refused */
+    REFUSED_CALLS_MAX = 1024                /* sessions to be refused */
 };
 
 /* One client's stream. The rpc thread sets `gone`; the model thread owns all else. The watchdog
@@ -645,8 +645,8 @@ static enum status start_server(struct serve *serve, const struct serve_options 
                                 struct error *err)
 {
     struct rpc_method methods[2 + HEALTH_METHODS_N] = {
-        {"/specasr.v1.Verify/Session", &session_handler, serve},
-        {"/specasr.v1.Verify/GetVocabulary", &vocabulary_handler, &serve->vocabulary},
+        {"/specasr.v1.Verify/Session", &session_handler, serve, false},
+        {"/specasr.v1.Verify/GetVocabulary", &vocabulary_handler, &serve->vocabulary, true},
     };
     health_methods(serve->health, methods + 2);
     struct rpc_server_options server = {
@@ -654,7 +654,7 @@ static enum status start_server(struct serve *serve, const struct serve_options 
         .tls = options->tls,
         .limits = {.message_max = WIRE_VOCABULARY_MAX},
         .keepalive = keepalive(options->target.sessions_max),
-        .calls_max = options->target.sessions_max + OTHER_CALLS_MAX,
+        .calls_max = options->target.sessions_max + REFUSED_CALLS_MAX,
         .methods = methods,
         .n_methods = ARRAY_LEN(methods),
     };
@@ -734,6 +734,11 @@ const struct load *serve_load(const struct serve *serve)
 enum status serve_reload_certificate(struct serve *serve, struct error *err)
 {
     return rpc_server_reload(serve->server, err);
+}
+
+struct rpc_server_counts serve_guard_counts(const struct serve *serve)
+{
+    return rpc_server_counts(serve->server);
 }
 
 int64_t serve_certificate_expiry(const struct serve *serve)

@@ -34,6 +34,9 @@ uint16_t serve_port(const struct serve *serve);
 /* How busy it is; lives until serve_stop. */
 const struct load *serve_load(const struct serve *serve);
 
+/* What was done against clients that hold what they do not use (rpc.h). */
+struct rpc_server_counts serve_guard_counts(const struct serve *serve);
+
 /* Reads the PEM files again now (they are also read when they change); the log says how it went. */
 enum status serve_reload_certificate(struct serve *serve, struct error *err);
 

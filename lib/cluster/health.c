@@ -149,8 +149,8 @@ enum status health_new(const char *service, struct health **out, struct error *e
 
 void health_methods(struct health *health, struct rpc_method methods[HEALTH_METHODS_N])
 {
-    methods[0] = (struct rpc_method){WIRE_HEALTH_CHECK, &check_handler, health};
-    methods[1] = (struct rpc_method){WIRE_HEALTH_WATCH, &watch_handler, health};
+    methods[0] = (struct rpc_method){WIRE_HEALTH_CHECK, &check_handler, health, true};
+    methods[1] = (struct rpc_method){WIRE_HEALTH_WATCH, &watch_handler, health, true};
 }
 
 void health_set(struct health *health, bool serving)

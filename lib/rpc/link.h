@@ -20,6 +20,7 @@
 #include <grpc/grpc_security.h>
 #include <pthread.h>
 
+#include "rpc/link_peers.h"
 #include "rpc/rpc_int.h"
 #include "rpc/tls_files.h"
 
@@ -52,6 +53,8 @@ struct link_call {
     struct link_call *next, **link;     /* in loop->calls, under loop->lock */
     struct link_tag tags[OP_CALL_N];
     const void *owner;                  /* the client whose call it is; NULL: a server's */
+    struct link_peer *from;             /* server: the connection; the loop's thread only */
+    bool aside;                         /* server: as its method */
     char *target;                       /* client: for texts */
     uint64_t connect_by_us;             /* client: the server must have accepted by then */
     uint32_t connect_ms;
@@ -60,7 +63,9 @@ struct link_call {
     grpc_call *core;                    /* NULL before and after */
     struct rpc_outbox outbox;           /* the first message is the one in flight */
     unsigned in_flight;                 /* bits of enum link_op */
-    bool started, opened, held, no_more, closing, closed, cancelled, ended, drained;
+    bool started, opened, held, no_more, closing, closed, cancelled, ended, drained, stalled;
+    uint64_t first_by_us;               /* server: the first message must be here; 0: it is */
+    uint64_t moved_us;                  /* when the last send or close began or was over */
     enum status finish_code;
     char finish_text[RPC_TEXT_MAX];
 
@@ -114,12 +119,20 @@ void link_call_event(struct link_call *call, enum link_op op, bool success);
 /* On the loop's thread: gives on_drain once. */
 void link_call_drain(struct link_call *call);
 
-/* On the loop's thread: a client call that was not accepted in time is cancelled. */
+/* On the loop's thread: ends a client's call that was not accepted in time, and a server's whose
+ * client sends nothing at first or takes nothing. */
 void link_call_check_time(struct link_call *call, uint64_t now_us);
 
 /* ---- link_server.c ---- */
 
-void link_server_event(struct link_server *server, enum link_op op, bool success);
+void link_server_event(struct link_server *server, const struct link_tag *tag, bool success);
+
+/* On the loop's thread, now and then. */
+void link_server_check_time(struct link_server *server, uint64_t now_us);
+
+/* What its guards allow; and that a call is over: `reset` when the client cancelled it. */
+struct rpc_server *link_server_base(struct link_server *server);
+void link_server_call_over(struct link_server *server, struct link_call *call, bool reset);
 
 /* ---- link_tls.c ---- */
 

@@ -25,6 +25,8 @@ static void start(struct link_call *call, enum link_op op, grpc_op *what)
 {
     SA_ASSERT(!call->ended && !flying(call, op));
     call->in_flight |= 1u << op;
+    if (op == OP_SEND || op == OP_CLOSE)
+        call->moved_us = link_now_us();
     grpc_call_error rc = grpc_call_start_batch(call->core, what, 1, &call->tags[op], NULL);
     SA_ASSERT(rc == GRPC_CALL_OK);
 }
@@ -134,6 +136,8 @@ static void call_finish(struct rpc_call *base, enum status code, const char *mes
         call->closing = true;
         call->finish_code = code;
         rpc_copy_text(call->finish_text, message);
+        if (!flying(call, OP_SEND))
+            call->moved_us = link_now_us();
         pump_out(call);
     }
     pthread_mutex_unlock(&call->lock);
@@ -265,6 +269,8 @@ static void landed(struct link_call *call, enum link_op op)
 {
     SA_ASSERT(flying(call, op));
     call->in_flight &= ~(1u << op);
+    if (op == OP_SEND || op == OP_CLOSE)
+        call->moved_us = link_now_us();
 }
 
 static void on_started(struct link_call *call, bool success)
@@ -321,6 +327,7 @@ static void on_received(struct link_call *call, bool success)
     pthread_mutex_lock(&call->lock);
     grpc_byte_buffer *buffer = call->incoming;
     call->incoming = NULL;
+    call->first_by_us = 0;
     bool silent = call->base.server && call->closing;   /* after rpc_finish only the end is told */
     pthread_mutex_unlock(&call->lock);
     if (success && buffer && !silent)
@@ -348,7 +355,10 @@ static void server_outcome(const struct link_call *call, enum status *code,
                            char text[RPC_TEXT_MAX])
 {
     *code = STATUS_CANCELLED;
-    if (!call->was_cancelled && call->closed) {
+    if (call->stalled) {
+        *code = STATUS_EXHAUSTED;
+        rpc_copy_text(text, rpc_stalled_text);
+    } else if (!call->was_cancelled && call->closed) {
         *code = call->finish_code;
         rpc_copy_text(text, call->finish_text);
     } else {
@@ -387,6 +397,9 @@ static void finish_call(struct link_call *call)
     grpc_metadata_array_destroy(&call->trailing);
     grpc_slice_unref(call->details);
     grpc_call_unref(core);
+    if (call->base.server)
+        link_server_call_over(call->loop->server, call,
+                              call->was_cancelled && !call->cancelled && !call->closed);
     link_loop_remove(call->loop, call);
     rpc_unref(&call->base);
 }
@@ -417,8 +430,39 @@ void link_call_drain(struct link_call *call)
         rpc_call_drain(&call->base);
 }
 
+/* Nothing leaves towards the client: a message, or the status behind it. */
+static bool is_stalled(const struct link_call *call, uint64_t now_us, uint32_t stall_ms)
+{
+    bool owes = flying(call, OP_SEND) || flying(call, OP_CLOSE) || call->closing;
+    return !call->ended && !call->cancelled && owes && now_us > call->moved_us + stall_ms * 1000ull;
+}
+
+static void check_server_call(struct link_call *call, uint64_t now_us)
+{
+    struct rpc_server *server = link_server_base(call->loop->server);
+    pthread_mutex_lock(&call->lock);
+    bool silent = call->first_by_us && now_us > call->first_by_us && !call->closing &&
+                  !call->ended && !call->cancelled && !call->held;
+    bool stalled = is_stalled(call, now_us, server->guards.stall_ms);
+    call->stalled |= stalled;
+    call->first_by_us = silent ? 0 : call->first_by_us;
+    pthread_mutex_unlock(&call->lock);
+    if (silent) {
+        atomic_fetch_add(&server->n_silent, 1);
+        call_finish(&call->base, STATUS_TIMEOUT, rpc_silent_text);
+    }
+    if (stalled) {
+        atomic_fetch_add(&server->n_stalled, 1);
+        cancel_with(call, GRPC_STATUS_RESOURCE_EXHAUSTED, rpc_stalled_text);
+    }
+}
+
 void link_call_check_time(struct link_call *call, uint64_t now_us)
 {
+    if (call->base.server) {
+        check_server_call(call, now_us);
+        return;
+    }
     pthread_mutex_lock(&call->lock);
     bool late = !call->opened && !call->ended && now_us > call->connect_by_us;
     pthread_mutex_unlock(&call->lock);

@@ -10,7 +10,8 @@
 #include "rpc/link.h"
 
 enum {
-    TICK_MS = 100,          /* the core has no timers for us: connect limits are late by this */
+    TICK_MS = 100,          /* the core has no timers for us: connect limits are late by this, */
+    SERVER_TICK_MS = 250,   /* and a server's guards by this: it may have ten thousand calls */
     FILES_MS = 1000         /* how soon a new certificate is seen that nobody has asked for */
 };
 
@@ -65,6 +66,8 @@ static void check_times(struct link_loop *loop)
     for (struct link_call *call = loop->calls; call; call = call->next)
         link_call_check_time(call, now_us);
     pthread_mutex_unlock(&loop->lock);
+    if (loop->server)
+        link_server_check_time(loop->server, now_us);
 }
 
 static void dispatch(struct link_loop *loop, const grpc_event *event)
@@ -77,7 +80,7 @@ static void dispatch(struct link_loop *loop, const grpc_event *event)
     if (tag.call)
         link_call_event(tag.call, tag.op, event->success);
     else
-        link_server_event(loop->server, tag.op, event->success);
+        link_server_event(loop->server, event->tag, event->success);
 }
 
 static void *run(void *argument)
@@ -92,8 +95,8 @@ static void *run(void *argument)
             return NULL;
         if (event.type == GRPC_OP_COMPLETE)
             dispatch(loop, &event);
-        if (!loop->server && link_now_us() >= tick_us) {
-            tick_us = link_now_us() + TICK_MS * 1000;
+        if (link_now_us() >= tick_us) {
+            tick_us = link_now_us() + (loop->server ? SERVER_TICK_MS : TICK_MS) * 1000;
             check_times(loop);
         }
         if (loop->files && link_now_us() >= files_us) {

@@ -5,14 +5,25 @@
 #include <grpc/slice.h>
 #include <grpc/support/alloc.h>
 
+#include "base/log.h"
 #include "rpc/link.h"
 
-/* One request_call is always waiting. Its failure is how the loop's thread learns that the server
- * is being stopped, so that on_drain runs where all callbacks run:
+/* Some request_calls are always waiting: a call that is cancelled before one of them takes it is
+ * never seen here, and could not be metered. Their failure is how the loop's thread learns that the
+ * server is being stopped, so that on_drain runs where all callbacks run:
  *
- *   stop(): shutdown_and_notify -> accept fails -> on_drain of all -> calls finish -> OP_SHUTDOWN
+ *   stop(): shutdown_and_notify -> accepts fail -> on_drain of all -> calls finish -> OP_SHUTDOWN
  *           wait(grace), else cancel_all_calls -> calls end -> OP_SHUTDOWN
  *   free(): queue shut, thread joined, server destroyed */
+
+enum { ACCEPTS = 32 };
+
+struct link_accept {
+    struct link_tag tag;
+    grpc_call *incoming;
+    grpc_call_details details;
+    grpc_metadata_array metadata;
+};
 
 struct link_server {
     struct rpc_server base;
@@ -21,29 +32,30 @@ struct link_server {
     int port;
     bool started, stopped;
     struct link_server_tls tls;
-    bool draining;                      /* on the loop's thread only */
+    struct link_accept accepts[ACCEPTS];
+    struct link_tag shutdown_tag;
 
-    struct link_tag accept_tag, shutdown_tag;
-    grpc_call *incoming;
-    grpc_call_details details;
-    grpc_metadata_array metadata;
+    /* on the loop's thread only */
+    bool draining;
+    struct link_peers peers;
+    uint32_t n_aside;                   /* open; those of all other methods are the rest */
 };
 
-static void start_accept(struct link_server *server)
+static void start_accept(struct link_server *server, struct link_accept *accept)
 {
-    server->incoming = NULL;
-    grpc_call_error rc = grpc_server_request_call(server->core, &server->incoming, &server->details,
-                                                  &server->metadata, server->loop.queue,
-                                                  server->loop.queue, &server->accept_tag);
+    accept->incoming = NULL;
+    grpc_call_error rc = grpc_server_request_call(server->core, &accept->incoming, &accept->details,
+                                                  &accept->metadata, server->loop.queue,
+                                                  server->loop.queue, &accept->tag);
     SA_ASSERT(rc == GRPC_CALL_OK);
 }
 
 /* ---- accept ---- */
 
-static bool copy_metadata(struct link_server *server, struct rpc_call *call)
+static bool copy_metadata(const struct link_accept *accept, struct rpc_call *call)
 {
-    for (size_t i = 0; i < server->metadata.count; i++) {
-        const grpc_metadata *m = &server->metadata.metadata[i];
+    for (size_t i = 0; i < accept->metadata.count; i++) {
+        const grpc_metadata *m = &accept->metadata.metadata[i];
         if (!rpc_call_add_metadata(call, (const char *)GRPC_SLICE_START_PTR(m->key),
                                    GRPC_SLICE_LENGTH(m->key),
                                    (const char *)GRPC_SLICE_START_PTR(m->value),
@@ -54,48 +66,64 @@ static bool copy_metadata(struct link_server *server, struct rpc_call *call)
 }
 
 /* NULL: no memory, and the core's call is gone. */
-static struct link_call *take_incoming(struct link_server *server)
+static struct link_call *take_incoming(struct link_server *server,
+                                       const struct link_accept *accept)
 {
-    char *method = grpc_slice_to_c_string(server->details.method);
-    char *peer = grpc_call_get_peer(server->incoming);
+    char *method = grpc_slice_to_c_string(accept->details.method);
+    char *peer = grpc_call_get_peer(accept->incoming);
     struct link_call *call = link_call_new(&server->loop, &server->base.limits, method, peer);
     gpr_free(method);
     gpr_free(peer);
-    if (call && !copy_metadata(server, &call->base)) {
+    if (call && !copy_metadata(accept, &call->base)) {
         rpc_unref(&call->base);
         call = NULL;
     }
     if (!call)
-        grpc_call_unref(server->incoming);
+        grpc_call_unref(accept->incoming);
     return call;
 }
 
-static void refuse(struct rpc_call *call, bool full)
+/* Room, or the text of the refusal; counts the call, which is of `method` (NULL: unknown). */
+static const char *enter(struct link_server *server, struct link_call *call,
+                         const struct rpc_method *method)
 {
-    char text[RPC_TEXT_MAX];
-    if (full)
-        snprintf(text, sizeof(text), "the server has as many calls as it takes: try later");
-    else
-        snprintf(text, sizeof(text), "no method %s here", call->method);
-    rpc_finish(call, full ? STATUS_EXHAUSTED : STATUS_UNSUPPORTED, text);
+    call->aside = !method || method->aside;
+    call->from = link_peers_enter(&server->peers, call->base.peer, call->aside);
+    server->n_aside += call->aside;
+    if (!call->from)
+        return "no memory for a call";
+    /* Without this one: it is counted in n_aside and by the peer already, in the loop not yet. */
+    return rpc_no_room(&server->base, method, (struct rpc_open_counts){
+        .calls = server->loop.n_calls - (server->n_aside - call->aside),
+        .aside = server->n_aside - call->aside,
+        .aside_of_peer = call->from->n_aside - call->aside});
 }
 
-static void accept_call(struct link_server *server)
+static void refuse(struct rpc_call *call, const char *no_room)
+{
+    char text[RPC_TEXT_MAX];
+    snprintf(text, sizeof(text), "no method %s here", call->method);
+    rpc_finish(call, no_room ? STATUS_EXHAUSTED : STATUS_UNSUPPORTED, no_room ? no_room : text);
+}
+
+static void accept_call(struct link_server *server, const struct link_accept *accept)
 {
     static const struct rpc_handler nobody = {0};
-    struct link_call *call = take_incoming(server);
+    struct link_call *call = take_incoming(server, accept);
     if (!call)
         return;
     const struct rpc_method *method = rpc_find_method(&server->base, call->base.method);
-    bool full = server->loop.n_calls >= server->base.calls_max;
-    bool refused = full || !method;
+    const char *no_room = enter(server, call, method);
+    bool refused = no_room || !method;
     call->base.server = true;
     call->base.handler = refused ? &nobody : method->handler;
+    if (!refused && method->handler->on_message)
+        call->first_by_us = link_now_us() + server->base.guards.first_ms * 1000ull;
     rpc_set_user(&call->base, refused ? NULL : method->context);
     link_loop_add(&server->loop, call);
-    link_call_begin(call, server->incoming, NULL, 0);
+    link_call_begin(call, accept->incoming, NULL, 0);
     if (refused)
-        refuse(&call->base, full);
+        refuse(&call->base, no_room);
     link_call_event(call, OP_OPEN, true);
     if (server->draining)
         link_call_drain(call);
@@ -108,28 +136,52 @@ static void drain(struct link_server *server)
         link_call_drain(call);
 }
 
-static void clear_incoming(struct link_server *server)
+static void clear_incoming(struct link_accept *accept)
 {
-    grpc_metadata_array_destroy(&server->metadata);
-    grpc_metadata_array_init(&server->metadata);
-    grpc_call_details_destroy(&server->details);
-    grpc_call_details_init(&server->details);
+    grpc_metadata_array_destroy(&accept->metadata);
+    grpc_metadata_array_init(&accept->metadata);
+    grpc_call_details_destroy(&accept->details);
+    grpc_call_details_init(&accept->details);
 }
 
-void link_server_event(struct link_server *server, enum link_op op, bool success)
+void link_server_event(struct link_server *server, const struct link_tag *tag, bool success)
 {
-    if (op == OP_SHUTDOWN) {
+    struct link_accept *accept = (struct link_accept *)tag;     /* OP_ACCEPT: its first member */
+    if (tag == &server->shutdown_tag) {
         pthread_mutex_lock(&server->loop.lock);
         server->loop.shut_down = true;
         pthread_cond_broadcast(&server->loop.changed);
         pthread_mutex_unlock(&server->loop.lock);
     } else if (success) {
-        accept_call(server);
-        clear_incoming(server);
-        start_accept(server);
-    } else {
+        accept_call(server, accept);
+        clear_incoming(accept);
+        start_accept(server, accept);
+    } else if (!server->draining) {
         drain(server);
     }
+}
+
+struct rpc_server *link_server_base(struct link_server *server)
+{
+    return &server->base;
+}
+
+void link_server_check_time(struct link_server *server, uint64_t now_us)
+{
+    link_peers_forget(&server->peers, now_us);
+}
+
+void link_server_call_over(struct link_server *server, struct link_call *call, bool reset)
+{
+    server->n_aside -= call->aside;
+    if (!call->from || !link_peers_leave(&server->peers, call->from, call->aside, reset,
+                                         link_now_us()))
+        return;
+    bool cut = link_peer_cut(call->base.peer);
+    if (cut)
+        atomic_fetch_add(&server->base.n_cut, 1);
+    log_line(LOG_WARN, "%s cancels too many calls: %s", call->base.peer,
+             cut ? "its connection was closed" : "its connection is gone");
 }
 
 /* ---- life ---- */
@@ -161,8 +213,11 @@ static void server_free(struct rpc_server *base)
     link_loop_release(&server->loop, server->started);
     if (server->core)
         grpc_server_destroy(server->core);
-    grpc_metadata_array_destroy(&server->metadata);
-    grpc_call_details_destroy(&server->details);
+    for (size_t i = 0; i < ACCEPTS; i++) {
+        grpc_metadata_array_destroy(&server->accepts[i].metadata);
+        grpc_call_details_destroy(&server->accepts[i].details);
+    }
+    link_peers_release(&server->peers);
     rpc_tls_files_free(&server->tls.files);
     rpc_server_release(base);
     rpc_grpc_shutdown();
@@ -184,7 +239,7 @@ static const struct rpc_server_ops ops = {
 /* The client decides how often it pings; we only must not punish it. Our own pings find clients
  * that froze or lost their network, so that their sessions are freed. */
 static grpc_server *create_core(const struct rpc_server_options *options,
-                                const struct rpc_limits *limits)
+                                const struct rpc_server *base)
 {
     int interval = (int)(options->keepalive.interval_ms ? options->keepalive.interval_ms : 1000);
     int timeout = (int)(options->keepalive.timeout_ms ? options->keepalive.timeout_ms : 1500);
@@ -193,8 +248,9 @@ static grpc_server *create_core(const struct rpc_server_options *options,
         int value;
     } wanted[] = {
         {GRPC_ARG_ALLOW_REUSEPORT, 0},
-        {GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)limits->message_max},
+        {GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)base->limits.message_max},
         {GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1},
+        {GRPC_ARG_MAX_CONCURRENT_STREAMS, (int)base->guards.streams_max},
         {GRPC_ARG_KEEPALIVE_TIME_MS, interval},
         {GRPC_ARG_KEEPALIVE_TIMEOUT_MS, timeout},
         {GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1},
@@ -265,20 +321,25 @@ enum status rpc_grpc_server_new(const struct rpc_server_options *options, struct
         return error_set(err, STATUS_NO_MEMORY, "no memory for a server");
     rpc_grpc_init();
     server->base.ops = &ops;
-    server->accept_tag.op = OP_ACCEPT;
     server->shutdown_tag.op = OP_SHUTDOWN;
-    grpc_metadata_array_init(&server->metadata);
-    grpc_call_details_init(&server->details);
+    for (size_t i = 0; i < ACCEPTS; i++) {
+        server->accepts[i].tag.op = OP_ACCEPT;
+        grpc_metadata_array_init(&server->accepts[i].metadata);
+        grpc_call_details_init(&server->accepts[i].details);
+    }
     enum status rc = rpc_server_init(&server->base, options, err);
     if (rc == STATUS_OK)
         rc = link_loop_init(&server->loop, server, err);
     if (rc == STATUS_OK) {
-        server->core = create_core(options, &server->base.limits);
+        server->peers.resets_max = server->base.guards.resets_max;
+        server->peers.resets_per_s = server->base.guards.resets_per_s;
+        server->core = create_core(options, &server->base);
         grpc_server_register_completion_queue(server->core, server->loop.queue, NULL);
         rc = listen_on(server, options, err);
     }
     if (rc == STATUS_OK) {
-        start_accept(server);
+        for (size_t i = 0; i < ACCEPTS; i++)
+            start_accept(server, &server->accepts[i]);
         rc = link_loop_start(&server->loop, err);
         server->started = rc == STATUS_OK;
     }

@@ -17,7 +17,7 @@ struct local_half {
     struct rpc_call base;
     struct rpc_network *network;
     struct local_server *server;        /* of both halves; NULL: the target was not there */
-    struct local_client *client;        /* of the client's half */
+    struct local_client *client;        /* of both halves; NULL at the server's: it is gone */
     struct local_half *peer;            /* NULL once either half is done */
     struct local_half *next, **link;    /* all halves of the network that are not done */
     struct local_half *next_ready;
@@ -25,6 +25,10 @@ struct local_half {
 
     struct rpc_outbox outbox;
     uint64_t deadline_us;               /* client; 0: none */
+    uint64_t first_by_us;               /* server: the first message must be here; 0: it is */
+    uint64_t moved_us;                  /* server: when the client last took something, or was owed
+                                         * something anew */
+    bool aside;                         /* server: as its method */
     size_t n_unreported;                /* messages that left and on_sent has not told yet */
     bool accepted, opened, held, closing, eof_told, drain_wanted, drain_told, over, done;
     enum status finish_code;            /* server: what rpc_finish said */
@@ -38,7 +42,7 @@ struct local_server {
     struct rpc_network *network;
     struct local_server *next;
     char *address;
-    uint32_t n_open;                    /* not ended: counts against calls_max */
+    uint32_t n_open, n_aside;           /* not ended; of those, of methods that are `aside` */
     uint32_t n_calls;                   /* whose on_done has not returned */
     bool stopping;
 };
@@ -46,7 +50,7 @@ struct local_server {
 struct local_client {
     struct rpc_client base;
     struct rpc_network *network;
-    uint32_t n_calls;
+    uint32_t n_calls, n_aside;
 };
 
 struct rpc_network {
@@ -74,5 +78,8 @@ void local_break(struct local_half *client_half, int number, const char *details
 
 /* Runs the next callback of the half, unlocking meanwhile; false: there was nothing to do. */
 bool local_step(struct local_half *half);
+
+/* What is due on a half at this time; returns when to look again (0: never). */
+uint64_t local_expire(struct local_half *half, uint64_t now_us);
 
 #endif

@@ -69,6 +69,8 @@ static enum rpc_sent half_send(struct rpc_call *base, const uint8_t *data, size_
     enum rpc_sent rc = RPC_CLOSED;
     pthread_mutex_lock(&half->network->lock);
     if (!half->closing && !half->over) {
+        if (half->outbox.n == 0)
+            half->moved_us = clock_us(&half->network->clock);
         rc = rpc_outbox_push(&half->outbox, data, size);
         if (rc == RPC_SENT)
             ready_both(half);
@@ -100,6 +102,7 @@ static void half_finish(struct rpc_call *base, enum status code, const char *mes
     pthread_mutex_lock(&half->network->lock);
     if (!half->closing) {
         half->closing = true;
+        half->moved_us = clock_us(&half->network->clock);
         half->finish_code = code;
         rpc_copy_text(half->finish_text, message);
         ready_both(half);
@@ -184,8 +187,12 @@ static void step_done(struct local_half *half)
     if (half->peer)
         half->peer->peer = NULL;
     half->peer = NULL;
-    if (half->base.server)
+    if (half->base.server) {
         half->server->n_open--;
+        half->server->n_aside -= half->aside;
+        if (half->client)
+            half->client->n_aside -= half->aside;
+    }
     unlock(half);
     rpc_call_done(&half->base, half->code, half->text);
     lock(half);
@@ -228,6 +235,8 @@ static void step_message(struct local_half *half)
     struct rpc_message *message = rpc_outbox_pop(&peer->outbox);
     bool told = !(half->base.server && half->closing);
     peer->n_unreported++;
+    peer->moved_us = clock_us(&half->network->clock);
+    half->first_by_us = 0;
     local_ready(peer);
     if (message->size > half->outbox.limits.message_max) {
         local_break(half->base.server ? peer : half, 8, "Received message larger than max");
@@ -299,4 +308,39 @@ bool local_step(struct local_half *half)
         local_ready(half);              /* there may be more */
     rpc_unref(&half->base);
     return did;
+}
+
+/* ---- time ---- */
+
+static uint64_t expire_server(struct local_half *half, uint64_t now_us)
+{
+    struct rpc_server *server = &half->server->base;
+    uint64_t stalled_us = half->moved_us + server->guards.stall_ms * 1000ull;
+    bool owes = half->outbox.n > 0 || half->closing;
+    bool silent = half->first_by_us && !half->closing && !half->held;
+    if (silent && now_us >= half->first_by_us) {
+        atomic_fetch_add(&server->n_silent, 1);
+        half->closing = true;
+        half->moved_us = now_us;
+        half->finish_code = STATUS_TIMEOUT;
+        rpc_copy_text(half->finish_text, rpc_silent_text);
+        ready_both(half);
+    } else if (owes && now_us >= stalled_us) {
+        atomic_fetch_add(&server->n_stalled, 1);
+        local_end(half, STATUS_EXHAUSTED, rpc_stalled_text);
+    } else if (silent) {
+        return half->first_by_us;
+    } else if (owes) {
+        return stalled_us;
+    }
+    return 0;
+}
+
+uint64_t local_expire(struct local_half *half, uint64_t now_us)
+{
+    if (half->base.server)
+        return expire_server(half, now_us);
+    if (half->deadline_us && half->deadline_us <= now_us)
+        local_break(half, 4, "Deadline Exceeded");
+    return half->over ? 0 : half->deadline_us;
 }

@@ -23,6 +23,21 @@ static struct rpc_limits with_defaults(struct rpc_limits limits)
     return limits;
 }
 
+static struct rpc_guards with_default_guards(struct rpc_guards guards)
+{
+    const struct {
+        uint32_t *member, value;
+    } defaults[] = {
+        {&guards.first_ms, 5000},  {&guards.stall_ms, 10000},     {&guards.aside_max, 1024},
+        {&guards.aside_peer_max, 128}, {&guards.streams_max, 1024}, {&guards.resets_max, 200},
+        {&guards.resets_per_s, 20},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(defaults); i++)
+        if (*defaults[i].member == 0)
+            *defaults[i].member = defaults[i].value;
+    return guards;
+}
+
 static bool method_name_ok(const char *name)
 {
     static const char allowed[] = "/._-abcdefghijklmnopqrstuvwxyz"
@@ -35,6 +50,7 @@ enum status rpc_server_init(struct rpc_server *server, const struct rpc_server_o
                             struct error *err)
 {
     server->limits = with_defaults(options->limits);
+    server->guards = with_default_guards(options->guards);
     server->calls_max = options->calls_max ? options->calls_max : 1024;
     if (!options->listen || !options->listen[0])
         return error_set(err, STATUS_INVALID, "no address to listen on: give host:port");
@@ -67,6 +83,25 @@ const struct rpc_method *rpc_find_method(const struct rpc_server *server, const 
     return NULL;
 }
 
+const char rpc_silent_text[] = "no message came: a call begins with one";
+const char rpc_stalled_text[] = "the client does not read what is sent to it";
+
+const char *rpc_no_room(struct rpc_server *server, const struct rpc_method *method,
+                        struct rpc_open_counts open)
+{
+    const struct rpc_guards *guards = &server->guards;
+    const char *why = NULL;
+    if (method && !method->aside && open.calls >= server->calls_max)
+        why = "the server has as many calls as it takes: try later";
+    else if ((!method || method->aside) && open.aside >= guards->aside_max)
+        why = "the server has as many short calls as it takes: try later";
+    else if ((!method || method->aside) && open.aside_of_peer >= guards->aside_peer_max)
+        why = "this connection has as many short calls as it may have: end some";
+    if (why)
+        atomic_fetch_add(&server->n_refused, 1);
+    return why;
+}
+
 enum status rpc_client_init(struct rpc_client *client, const struct rpc_client_options *options,
                             struct error *err)
 {
@@ -97,6 +132,14 @@ enum status rpc_server_new(const struct rpc_server_options *options, struct rpc_
 uint16_t rpc_server_port(const struct rpc_server *server)
 {
     return server->ops->port(server);
+}
+
+struct rpc_server_counts rpc_server_counts(const struct rpc_server *server)
+{
+    return (struct rpc_server_counts){.silent = atomic_load(&server->n_silent),
+                                      .stalled = atomic_load(&server->n_stalled),
+                                      .refused = atomic_load(&server->n_refused),
+                                      .cut = atomic_load(&server->n_cut)};
 }
 
 enum status rpc_server_reload(struct rpc_server *server, struct error *err)
@@ -195,6 +238,8 @@ static void unary_message(struct rpc_call *call, const uint8_t *data, size_t siz
     struct unary *unary = rpc_user(call);
     unary->twice = unary->answered;
     unary->answered = true;
+    if (unary->twice)
+        rpc_cancel(call);               /* it might go on for ever */
     free(unary->response.data);
     unary->response = (struct rpc_bytes){0};
     if (size == 0 || unary->twice)
@@ -236,7 +281,7 @@ static void unary_wait(struct rpc_client *client, struct rpc_call *call, struct 
 
 static enum status unary_result(struct unary *unary, struct rpc_bytes *response, struct error *err)
 {
-    if (unary->code != STATUS_OK)
+    if (unary->code != STATUS_OK && !unary->twice)
         return error_set(err, unary->code, "%s", unary->message);
     if (!unary->answered || unary->twice)
         return error_set(err, STATUS_INTERNAL, "the server sent %s answer to a unary call",

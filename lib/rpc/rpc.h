@@ -84,6 +84,19 @@ struct rpc_method {
     const char *name;           /* "/specasr.v1.Verify/Session" */
     const struct rpc_handler *handler;
     void *context;              /* rpc_user of its calls at on_open */
+    bool aside;                 /* counted apart: its calls never take the place of the others */
+};
+
+/* Against clients that hold what they do not use. Zero members take the defaults in brackets. */
+struct rpc_guards {
+    uint32_t first_ms;          /* a call without a whole message by then ends: _TIMEOUT [5000] */
+    uint32_t stall_ms;          /* one whose client takes nothing that was sent to it for so long is
+                                 * cancelled, and no other of its connection [10000] */
+    uint32_t aside_max;         /* open calls of methods that are `aside` [1024] */
+    uint32_t aside_peer_max;    /* and of one connection [128] */
+    uint32_t streams_max;       /* calls of one connection, whatever they are [1024] */
+    uint32_t resets_max;        /* calls that one connection may cancel at once [200], */
+    uint32_t resets_per_s;      /* and in the long run [20]: beyond that it is closed */
 };
 
 struct rpc_server_options {
@@ -91,7 +104,9 @@ struct rpc_server_options {
     struct rpc_tls tls;
     struct rpc_limits limits;
     struct rpc_keepalive keepalive;
-    uint32_t calls_max;         /* open at once; more are refused with STATUS_EXHAUSTED [1024] */
+    struct rpc_guards guards;
+    uint32_t calls_max;         /* open at once, without those of `aside` methods; more are refused
+                                 * with STATUS_EXHAUSTED [1024] */
     const struct rpc_method *methods;   /* [n_methods], copied; others answer STATUS_UNSUPPORTED */
     size_t n_methods;
     struct rpc_network *network;        /* NULL: gRPC; else the in-process twin, borrowed */
@@ -104,6 +119,15 @@ MUST_CHECK enum status rpc_server_new(const struct rpc_server_options *options,
 
 /* The bound port; 0 for unix: addresses and the twin. */
 uint16_t rpc_server_port(const struct rpc_server *server);
+
+/* What the guards did since the start. From any thread. */
+struct rpc_server_counts {
+    uint64_t silent;            /* calls ended: no message came */
+    uint64_t stalled;           /* calls cancelled: the client did not read */
+    uint64_t refused;           /* calls above a cap */
+    uint64_t cut;               /* connections closed: too many cancelled calls */
+};
+struct rpc_server_counts rpc_server_counts(const struct rpc_server *server);
 
 /* Reads the PEM files again now, and says in the log until when they are good. On failure what was
  * read before stays. Statuses as rpc_server_new; without TLS STATUS_OK. */

@@ -80,10 +80,25 @@ struct rpc_server_ops {
 struct rpc_server {
     const struct rpc_server_ops *ops;
     struct rpc_limits limits;
+    struct rpc_guards guards;           /* with the defaults filled in */
     uint32_t calls_max;
+    _Atomic uint64_t n_silent, n_stalled, n_refused, n_cut;
     size_t n_methods;
     struct rpc_method *methods;         /* owned, with their names */
 };
+
+/* What a client reads of a call that a guard ended, and what the server's on_done says. */
+extern const char rpc_silent_text[], rpc_stalled_text[];
+
+/* Calls open now, as the caps count them. */
+struct rpc_open_counts {
+    uint32_t calls, aside, aside_of_peer;
+};
+
+/* NULL: there is room for a call of this method (NULL: unknown, which is counted aside); else the
+ * text of the refusal, which is counted. */
+const char *rpc_no_room(struct rpc_server *server, const struct rpc_method *method,
+                        struct rpc_open_counts open);
 
 /* NULL: no such method. */
 const struct rpc_method *rpc_find_method(const struct rpc_server *server, const char *name);

@@ -13,12 +13,9 @@ static uint64_t expire(struct rpc_network *network)
 {
     uint64_t now_us = clock_us(&network->clock), next_us = 0;
     for (struct local_half *half = network->halves; half; half = half->next) {
-        if (!half->deadline_us || half->over)
-            continue;
-        if (half->deadline_us <= now_us)
-            local_break(half, 4, "Deadline Exceeded");
-        else if (!next_us || half->deadline_us < next_us)
-            next_us = half->deadline_us;
+        uint64_t due_us = half->over ? 0 : local_expire(half, now_us);
+        if (due_us && (!next_us || due_us < next_us))
+            next_us = due_us;
     }
     return next_us;
 }
@@ -272,8 +269,11 @@ static void connect_half(struct local_half *half, const struct rpc_open_options 
         return;
     }
     const struct rpc_method *method = rpc_find_method(&server->base, options->method);
-    if (server->n_open >= server->base.calls_max) {
-        local_end(half, STATUS_EXHAUSTED, "the server has as many calls as it takes: try later");
+    const char *no_room = rpc_no_room(&server->base, method, (struct rpc_open_counts){
+        .calls = server->n_open - server->n_aside, .aside = server->n_aside,
+        .aside_of_peer = half->client->n_aside});
+    if (no_room) {
+        local_end(half, STATUS_EXHAUSTED, no_room);
         return;
     }
     if (!method) {
@@ -292,8 +292,15 @@ static void connect_half(struct local_half *half, const struct rpc_open_options 
     other->base.handler = method->handler;
     rpc_set_user(&other->base, method->context);
     other->server = half->server = server;
+    other->client = half->client;
     other->peer = half;
     half->peer = other;
+    other->aside = method->aside;
+    other->moved_us = clock_us(&network->clock);
+    if (method->handler->on_message)
+        other->first_by_us = other->moved_us + server->base.guards.first_ms * 1000ull;
+    server->n_aside += other->aside;
+    other->client->n_aside += other->aside;
     server->n_open++;
     server->n_calls++;
     other->accepted = true;
@@ -353,9 +360,12 @@ static void client_free(struct rpc_client *base)
     SA_ASSERT(!is_runner(network));
     pthread_mutex_lock(&network->lock);
     for (struct local_half *half = network->halves; half; half = half->next)
-        if (half->client == client)
+        if (!half->base.server && half->client == client)
             local_end(half, STATUS_CANCELLED, "the call was cancelled");
     SA_ASSERT(wait_for_calls(network, &client->n_calls, 0));
+    for (struct local_half *half = network->halves; half; half = half->next)
+        if (half->client == client)
+            half->client = NULL;            /* a server's, which has not heard of the end yet */
     network->n_ends--;
     pthread_mutex_unlock(&network->lock);
     rpc_client_release(base);

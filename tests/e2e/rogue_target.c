@@ -143,8 +143,8 @@ int main(int argc, char **argv)
                                                .on_done = on_session_done};
     static const struct rpc_handler vocabulary = {.on_message = on_vocabulary_message};
     const struct rpc_method methods[] = {
-        {"/specasr.v1.Verify/Session", &handler, NULL},
-        {"/specasr.v1.Verify/GetVocabulary", &vocabulary, NULL},
+        {"/specasr.v1.Verify/Session", &handler, NULL, false},
+        {"/specasr.v1.Verify/GetVocabulary", &vocabulary, NULL, true},
     };
     struct rpc_server_options options = {
         .listen = "127.0.0.1:0", .methods = methods, .n_methods = 2};

@@ -128,6 +128,21 @@ static inline void served_source(struct rpc_call *call)
     guard_leave(&s->guard);
 }
 
+/* Sends without end, as fast as the client takes it. */
+static inline void served_pour(struct rpc_call *call, size_t queued)
+{
+    static const uint8_t block[16384];
+    (void)queued;
+    while (rpc_send(call, block, sizeof(block)) == RPC_SENT)
+        ;
+}
+
+static inline void served_flood(struct rpc_call *call)
+{
+    served_open(call);
+    served_pour(call, 0);
+}
+
 static inline void served_metadata(struct rpc_call *call, const uint8_t *data, size_t size)
 {
     char key[65] = {0};
@@ -145,6 +160,7 @@ static const struct rpc_handler silent = {served_open, served_count, NULL, serve
                                           served_done};
 static const struct rpc_handler failing = {served_open, served_fail, NULL, NULL, NULL, served_done};
 static const struct rpc_handler source = {served_source, NULL, NULL, NULL, NULL, served_done};
+static const struct rpc_handler flood = {served_flood, NULL, NULL, NULL, served_pour, served_done};
 static const struct rpc_handler metadata = {served_open, served_metadata, NULL, NULL, NULL,
                                             served_done};
 

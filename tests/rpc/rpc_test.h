@@ -9,9 +9,10 @@
 static inline void env_serve(struct env *env)
 {
     const struct rpc_method methods[] = {
-        {"/t.T/Echo", &echo, env},       {"/t.T/Sink", &sink, env},
-        {"/t.T/Silent", &silent, env},   {"/t.T/Fail", &failing, env},
-        {"/t.T/Source", &source, env},   {"/t.T/Metadata", &metadata, env},
+        {"/t.T/Echo", &echo, env, false},     {"/t.T/Sink", &sink, env, false},
+        {"/t.T/Silent", &silent, env, false}, {"/t.T/Fail", &failing, env, false},
+        {"/t.T/Source", &source, env, false}, {"/t.T/Metadata", &metadata, env, false},
+        {"/t.T/Aside", &silent, env, true},   {"/t.T/Flood", &flood, env, false},
     };
     struct error err;
     env->server_options.methods = methods;

@@ -68,8 +68,8 @@ static void boss_start(struct boss *boss)
     static const struct rpc_handler on_register = {.on_message = boss_on_register};
     static const struct rpc_handler on_heartbeat = {.on_message = boss_on_heartbeat};
     const struct rpc_method methods[] = {
-        {wire_coordinator_method(WIRE_REGISTER), &on_register, boss},
-        {wire_coordinator_method(WIRE_HEARTBEAT), &on_heartbeat, boss},
+        {wire_coordinator_method(WIRE_REGISTER), &on_register, boss, false},
+        {wire_coordinator_method(WIRE_HEARTBEAT), &on_heartbeat, boss, false},
     };
     struct rpc_server_options options = {.listen = "127.0.0.1:0", .methods = methods,
                                          .n_methods = ARRAY_LEN(methods)};
