@@ -55,21 +55,27 @@ struct linear {
     size_t y_stride;
 };
 
-/* One attention head: n_rows queries over the same keys, in logical order
- *     0 .. n_prefix-1 at slots 0 .. n_prefix-1, then n_tail more at tail[0], tail[1], ... (a node's
- *     ancestors by depth, itself last; strictly upwards, at or above n_prefix; NULL for none).
+/* Where a row's keys behind the prefix lie: a node's ancestors by depth, itself last. Strictly
+ * upwards, at or above n_prefix. */
+struct attention_tail {
+    uint32_t n;
+    const uint32_t *slots;
+};
+
+/* One attention head: n_rows queries of one sequence, each over its keys in logical order
+ *     0 .. n_prefix-1 at slots 0 .. n_prefix-1 (the same for all), then those of its tail.
  *   score[i] = sum over d upwards of fma(q[d], key[i][d], .); q comes scaled by head_size^-0.5
- *   p = softmax(score), by logical index, never by slot
- *   out[d] = sum over i upwards of fma(p[i], value[i][d], .)
- * Self-attention of a tree node is one row with a tail; cross-attention is all rows of a sequence
- * at once with n_prefix = n_keys (they share each read of keys and values). */
+ *   e[i] = exp(score[i] - max score), by logical index, never by slot
+ *   out[d] = (sum over i upwards of fma(e[i], value[i][d], .)) * (1 / sum e), the latter as in
+ *       softmax below
+ * Rows of a tree share the prefix and each has a tail; cross-attention has no tails and n_prefix =
+ * n_keys. All rows of a sequence at once share each read of keys and values. */
 struct attention {
     const uint16_t *keys;   /* f16 panels [slot/16][head_size][16]: see store_keys */
     const uint16_t *values; /* f16 rows [slot][head_size] */
     uint32_t head_size;     /* a multiple of 16, at most 256 */
     uint32_t n_prefix;
-    uint32_t n_tail;
-    const uint32_t *tail;
+    const struct attention_tail *tails; /* [n_rows]; NULL: no row has one */
     uint32_t n_rows;
     const float *q; /* [n_rows][q_stride], head_size used */
     size_t q_stride;

@@ -279,35 +279,38 @@ static void ref_store_keys(uint16_t *panels, uint32_t head_size, uint32_t slot, 
             panels[(slot / PANEL * head_size + d) * PANEL + slot % PANEL] = f16_from_f32(x[d]);
 }
 
-static uint32_t slot_of(const struct attention *job, uint32_t i)
+static uint32_t slot_of(const struct attention *job, size_t row, uint32_t i)
 {
-    return i < job->n_prefix ? i : job->tail[i - job->n_prefix];
+    return i < job->n_prefix ? i : job->tails[row].slots[i - job->n_prefix];
 }
 
-static void attend_row(const struct attention *job, const float *q, float *out)
+static void attend_row(const struct attention *job, size_t row)
 {
-    uint32_t n_keys = job->n_prefix + job->n_tail;
-    float *p = job->scratch;
+    uint32_t n_keys = job->n_prefix + (job->tails ? job->tails[row].n : 0);
+    const float *q = job->q + row * job->q_stride;
+    float *out = job->out + row * job->out_stride, *e = job->scratch;
     for (uint32_t i = 0; i < n_keys; i++) {
-        size_t slot = slot_of(job, i);
+        size_t slot = slot_of(job, row, i);
         const uint16_t *panel = job->keys + slot / PANEL * PANEL * job->head_size;
-        p[i] = dot_f16(panel + slot % PANEL, q, job->head_size);
+        e[i] = dot_f16(panel + slot % PANEL, q, job->head_size);
     }
-    ref_softmax(p, n_keys);
+    float shift = ref_max(e, n_keys), factor = 1.0f / ref_sum_exp(e, n_keys, shift);
+    for (uint32_t i = 0; i < n_keys; i++)
+        e[i] = exp_one(e[i] - shift);
     for (size_t d = 0; d < job->head_size; d++) {
         float sum = 0;
         for (uint32_t i = 0; i < n_keys; i++) {
-            uint16_t value = job->values[(size_t)slot_of(job, i) * job->head_size + d];
-            sum = fmaf(p[i], f32_from_f16(value), sum);
+            uint16_t value = job->values[(size_t)slot_of(job, row, i) * job->head_size + d];
+            sum = fmaf(e[i], f32_from_f16(value), sum);
         }
-        out[d] = sum;
+        out[d] = sum * factor;
     }
 }
 
 static void ref_attention(const struct attention *job)
 {
     for (size_t r = 0; r < job->n_rows; r++)
-        attend_row(job, job->q + r * job->q_stride, job->out + r * job->out_stride);
+        attend_row(job, r);
 }
 
 /* ---- screening ---- */

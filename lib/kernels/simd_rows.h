@@ -52,9 +52,10 @@ static float simd_sum_exp(const float *x, size_t n, float shift)
     return vec_sum(sum);
 }
 
-static void simd_softmax(float *x, size_t n)
+/* x = exp(x - most), most being the largest; 1 / their sum. */
+INLINE float exp_row(float *x, size_t n, float most)
 {
-    vec16 shift = vec_set1(simd_max(x, n));
+    vec16 shift = vec_set1(most);
     vec16 sum = vec_zero();
     size_t i = 0;
     for (; i + 16 <= n; i += 16) {
@@ -67,7 +68,12 @@ static void simd_softmax(float *x, size_t n)
         sum = vec_add(sum, e);
         vec_store_part(x + i, e, n - i);
     }
-    simd_scale(x, 1.0f / vec_sum(sum), n);
+    return 1.0f / vec_sum(sum);
+}
+
+static void simd_softmax(float *x, size_t n)
+{
+    simd_scale(x, exp_row(x, n, simd_max(x, n)), n);
 }
 
 /* sum of (x - mean)^2; a pad entry equals the mean. */

@@ -37,12 +37,12 @@ struct strip {
     const void *w;      /* element (k, group, lane) at w + k * k_step + group * group_step + lane */
     size_t k_step;
     size_t group_step;
-    uint32_t n_k;         /* k = 0 .. n_k - 1, then */
-    uint32_t n_tail;      /* n_tail more that take w from k = tail[0], tail[1], ... */
-    const uint32_t *tail; /* and x from k = n_k, n_k + 1, ... */
-    float *y;             /* row r, group g at y + r * y_stride + 16 * g */
+    uint32_t n_k;
+    float *y;           /* row r, group g at y + r * y_stride + 16 * g */
     size_t y_stride;
-    const float *bias; /* 16 per group, or NULL */
+    const float *bias;  /* 16 per group, or NULL */
+    float *largest;     /* 16 per row: largest of the first n_largest groups and itself; or NULL */
+    uint32_t n_largest;
 };
 
 INLINE vec16 strip_weights(const void *w, enum weight_type type, size_t at)
@@ -52,16 +52,25 @@ INLINE vec16 strip_weights(const void *w, enum weight_type type, size_t at)
 }
 
 INLINE void strip_step(vec16 *sum, const struct strip *s, enum weight_type type, int rows,
-                       int groups, size_t k_x, size_t k_w)
+                       int groups, size_t k)
 {
     vec16 w[STRIP_GROUPS_MAX];
     for (int g = 0; g < groups; g++)
-        w[g] = strip_weights(s->w, type, k_w * s->k_step + (size_t)g * s->group_step);
+        w[g] = strip_weights(s->w, type, k * s->k_step + (size_t)g * s->group_step);
     for (int r = 0; r < rows; r++) {
-        vec16 x = vec_set1(s->x[(size_t)r * s->x_stride + k_x]);
+        vec16 x = vec_set1(s->x[(size_t)r * s->x_stride + k]);
         for (int g = 0; g < groups; g++)
             sum[r * groups + g] = vec_fma(x, w[g], sum[r * groups + g]);
     }
+}
+
+INLINE void strip_largest(const vec16 *sum, int groups, float *largest, uint32_t n_largest)
+{
+    vec16 most = vec_load(largest);
+    for (int g = 0; g < groups; g++)
+        if ((uint32_t)g < n_largest)
+            most = vec_max(most, sum[g]);
+    vec_store(largest, most);
 }
 
 /* rows, groups and type are constants at each call, so that the sums live in registers. */
@@ -77,10 +86,8 @@ INLINE void strip_block(const struct strip *job, enum weight_type type, int rows
     for (size_t k = 0; k < s.n_k; k++) {
         for (size_t at = 0; at < MAX(step, (size_t)LINE); at += LINE)
             __builtin_prefetch(ahead + k * step + at, 0, 2);
-        strip_step(sum, &s, type, rows, groups, k, k);
+        strip_step(sum, &s, type, rows, groups, k);
     }
-    for (size_t i = 0; i < s.n_tail; i++)
-        strip_step(sum, &s, type, rows, groups, s.n_k + i, s.tail[i]);
     for (int r = 0; r < rows; r++)
         for (int g = 0; g < groups; g++) {
             vec16 y = sum[r * groups + g];
@@ -88,6 +95,8 @@ INLINE void strip_block(const struct strip *job, enum weight_type type, int rows
                 y = vec_add(y, vec_load(s.bias + 16 * g));
             vec_store(s.y + (size_t)r * s.y_stride + 16 * g, y);
         }
+    for (int r = 0; s.largest && r < rows; r++)
+        strip_largest(sum + r * groups, groups, s.largest + 16 * r, s.n_largest);
 }
 
 /* Blocks of up to VEC16_SUMS sums, as constants. */
@@ -147,6 +156,9 @@ INLINE void strip_sheet(const struct strip *job, enum weight_type type, uint32_t
             s.y += from * s.y_stride + (size_t)group * 16;
             if (s.bias)
                 s.bias += (size_t)group * 16;
+            if (s.largest)
+                s.largest += (size_t)from * 16;
+            s.n_largest -= MIN(s.n_largest, group);
             strip_run(&s, type, to - from, groups);
         }
     }

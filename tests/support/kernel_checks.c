@@ -260,9 +260,16 @@ static int attention_shape(const struct kernels *set, uint64_t *state, uint32_t 
 {
     int failures = 0;
     uint32_t tail[40];
+    struct attention_tail tails[ROWS];
     char what[96];
     for (uint32_t i = 0; i < n_tail; i++)
         tail[i] = n_prefix + 2 * i + (i > 2);
+    for (uint32_t r = 0; r < ROWS; r++) { /* the first is the longest; one ends before all others */
+        tails[r].n = n_tail ? n_tail - r % MIN(n_tail, 3) : 0;
+        tails[r].slots = tail;
+        if (r == 3 && n_tail && n_prefix)
+            tails[r].n = 0;
+    }
     uint32_t n_slots = n_tail ? tail[n_tail - 1] + 1 : n_prefix;
     uint64_t again = *state;
     struct head h = head_new(state, set, size, n_slots);
@@ -273,7 +280,7 @@ static int attention_shape(const struct kernels *set, uint64_t *state, uint32_t 
     float *wanted = check_alloc(ROWS * stride * sizeof(float));
     float *got = check_alloc(ROWS * stride * sizeof(float));
     struct attention job = {.keys = h.keys, .values = h.values, .head_size = size,
-                            .n_prefix = n_prefix, .n_tail = n_tail, .tail = n_tail ? tail : NULL,
+                            .n_prefix = n_prefix, .tails = n_tail ? tails : NULL,
                             .n_rows = ROWS, .q = h.q, .q_stride = size, .out = wanted,
                             .out_stride = stride, .scratch = h.scratch};
     kernels_reference.attention(&job);
@@ -332,8 +339,7 @@ static int attention_slots(const struct kernels *set)
     job.keys = moved.keys;
     job.values = moved.values;
     job.n_prefix = 5;
-    job.n_tail = N - 5;
-    job.tail = tail + 5;
+    job.tails = &(struct attention_tail){.n = N - 5, .slots = tail + 5};
     job.out = out[1];
     set->attention(&job);
     head_free(&plain);

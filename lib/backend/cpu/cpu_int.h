@@ -134,7 +134,7 @@ struct decoder {
     uint32_t n_rows;
     uint8_t order[BACKEND_ROWS_MAX];        /* internal row -> row of the call */
     uint32_t position[BACKEND_ROWS_MAX];
-    uint32_t n_tail[BACKEND_ROWS_MAX];
+    struct attention_tail tails[BACKEND_ROWS_MAX];
     uint32_t tail[BACKEND_ROWS_MAX][KV_ROWS_MAX];
     uint32_t group_start[BACKEND_ROWS_MAX + 1]; /* runs of up to ATTENTION_ROWS of a sequence */
     uint32_t n_groups;

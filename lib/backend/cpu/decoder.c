@@ -90,27 +90,30 @@ static void store_head(const struct lane *t, uint32_t layer, uint32_t kv_head)
     }
 }
 
-/* One row, one head over its sequence's kept rows and its own ancestors. */
-static void attend_self(const struct lane *t, uint32_t layer, uint32_t head, uint32_t r)
+/* A run of rows of one sequence, one head, over its kept rows and each row's own ancestors. */
+static void attend_self(const struct lane *t, uint32_t layer, uint32_t group, uint32_t head)
 {
     struct decoder *d = t->d;
-    const struct cpu_sequence *sequence = sequence_of(d, r);
+    uint32_t first = d->group_start[group], n = d->group_start[group + 1] - first;
+    const struct cpu_sequence *sequence = sequence_of(d, first);
     uint32_t size = t->s->head_size, width = t->s->n_heads * size;
-    size_t stride = row_stride(width);
+    size_t stride = row_stride(width), at = first * stride + head * size;
     size_t store =
         (size_t)(head / (t->s->n_heads / t->s->n_kv_heads)) * size * sequence->self_slots;
-    float *q = d->q + r * stride + head * size;
-    rotate(t, r, q);
-    t->kernels->scale(q, 1.0f / sqrtf((float)size), size);
+    for (uint32_t r = 0; r < n; r++) {
+        rotate(t, first + r, d->q + at + r * stride);
+        t->kernels->scale(d->q + at + r * stride, 1.0f / sqrtf((float)size), size);
+    }
     struct attention job = {
         .keys = sequence->self[layer].keys + store, .values = sequence->self[layer].values + store,
-        .head_size = size, .n_prefix = sequence->kv.n_kept, .n_tail = d->n_tail[r],
-        .tail = d->tail[r], .n_rows = 1, .q = q, .q_stride = stride,
-        .out = d->att + r * stride + head * size, .out_stride = stride,
+        .head_size = size, .n_prefix = sequence->kv.n_kept, .tails = d->tails + first,
+        .n_rows = n, .q = d->q + at, .q_stride = stride, .out = d->att + at, .out_stride = stride,
         .scratch = d->scratch + t->id * d->scratch_floats,
     };
     t->kernels->attention(&job);
-    quantise(t, d->x8, d->att, r, width, (struct columns){.from = head * size, .n = size});
+    for (uint32_t r = 0; r < n; r++)
+        quantise(t, d->x8, d->att, first + r, width,
+                 (struct columns){.from = head * size, .n = size});
 }
 
 static void self_attention(const struct lane *t, uint32_t layer)
@@ -127,8 +130,8 @@ static void self_attention(const struct lane *t, uint32_t layer)
     share_of(t->s->n_kv_heads, t->id, t->n, &from, &to);
     for (uint32_t kv_head = from; kv_head < to; kv_head++) {
         store_head(t, layer, kv_head);
-        for (uint32_t i = 0; i < per_kv * d->n_rows; i++)
-            attend_self(t, layer, kv_head * per_kv + i / d->n_rows, i % d->n_rows);
+        for (uint32_t i = 0; i < per_kv * d->n_groups; i++)
+            attend_self(t, layer, i % d->n_groups, kv_head * per_kv + i / d->n_groups);
     }
     barrier(t);
     mark(t, &d->times.self_us);
@@ -294,7 +297,8 @@ static enum status place_rows(struct decoder *d, struct error *err)
                                           "a row lies past the last of %u positions",
                                           sequence->kv.n_positions));
         d->position[r] = sequence->kv.rows[d->order[r]].position;
-        d->n_tail[r] = kv_path(&sequence->kv, d->order[r], d->tail[r]);
+        d->tails[r].n = kv_path(&sequence->kv, d->order[r], d->tail[r]);
+        d->tails[r].slots = d->tail[r];
     }
     return STATUS_OK;
 }
