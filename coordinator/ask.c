@@ -140,7 +140,9 @@ static enum status call_once(const struct ask_options *options,
                                                 .connect_ms = DEADLINE_MS};
     enum status rc = rpc_client_new(&client_options, &client, err);
     if (rc == STATUS_OK)
-        rc = cluster_call(client, DEADLINE_MS, request, answer, err);
+        rc = cluster_call_as(&(struct cluster_caller){.client = client, .deadline_ms = DEADLINE_MS,
+                                                      .api_key = options->join_key},
+                             request, answer, err);
     rpc_client_free(&client);
     return rc;
 }

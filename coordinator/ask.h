@@ -12,6 +12,7 @@
 struct ask_options {
     const char *address;                    /* of the coordinator */
     struct rpc_tls tls;
+    const char *join_key;                   /* NULL: none is shown */
 };
 
 /* Prints the targets as a table, or as one JSON object. */

@@ -16,7 +16,7 @@
 
 struct issuer {
     struct issuer_options options;
-    struct api_keys *api;                   /* NULL: no keys are asked for */
+    struct api_keys *api, *join;            /* NULL: no keys are asked for */
     pthread_mutex_t lock;
     struct ticket_signer signer;            /* under the lock */
 };
@@ -40,13 +40,23 @@ static enum status load_signer(struct issuer *issuer, struct error *err)
     return STATUS_OK;
 }
 
+/* keys NULL: nothing to load. */
+static enum status load_keys(struct api_keys *keys, const char *option, const char *path,
+                             struct error *err)
+{
+    enum status rc = keys ? api_keys_load(keys, path, err) : STATUS_OK;
+    return rc == STATUS_OK ? rc : error_prefix(err, "%s %s", option, path);
+}
+
 enum status issuer_reload(struct issuer *issuer, struct error *err)
 {
-    enum status rc = issuer->options.ticket_key ? load_signer(issuer, err) : STATUS_OK;
-    if (rc != STATUS_OK || !issuer->api)
-        return rc;
-    rc = api_keys_load(issuer->api, issuer->options.api_keys, err);
-    return rc == STATUS_OK ? rc : error_prefix(err, "--api-keys %s", issuer->options.api_keys);
+    const struct issuer_options *options = &issuer->options;
+    enum status rc = options->ticket_key ? load_signer(issuer, err) : STATUS_OK;
+    if (rc == STATUS_OK)
+        rc = load_keys(issuer->api, "--api-keys", options->api_keys, err);
+    if (rc == STATUS_OK)
+        rc = load_keys(issuer->join, "--join-keys", options->join_keys, err);
+    return rc;
 }
 
 enum status issuer_new(const struct issuer_options *options, struct issuer **out,
@@ -59,6 +69,8 @@ enum status issuer_new(const struct issuer_options *options, struct issuer **out
     issuer->options = *options;
     pthread_mutex_init(&issuer->lock, NULL);
     enum status rc = options->api_keys ? api_keys_new(&issuer->api, err) : STATUS_OK;
+    if (rc == STATUS_OK && options->join_keys)
+        rc = api_keys_new(&issuer->join, err);
     if (rc == STATUS_OK)
         rc = issuer_reload(issuer, err);
     if (rc != STATUS_OK)
@@ -72,26 +84,40 @@ void issuer_free(struct issuer **issuer)
     if (!*issuer)
         return;
     api_keys_free(&(*issuer)->api);
+    api_keys_free(&(*issuer)->join);
     ticket_signer_clear(&(*issuer)->signer);
     pthread_mutex_destroy(&(*issuer)->lock);
     free(*issuer);
     *issuer = NULL;
 }
 
+/* `option`: what gives the caller a key. */
+static enum status admit(struct api_keys *keys, const char *key, const char *option,
+                         char name[ISSUE_NAME_MAX + 1], struct error *err)
+{
+    struct api_client found;
+    name[0] = '\0';
+    if (!keys)
+        return STATUS_OK;
+    if (!key)
+        return error_set(err, STATUS_DENIED, "this coordinator asks for a key: give %s", option);
+    enum status rc = api_keys_find(keys, key, strlen(key), &found, err);
+    if (rc != STATUS_OK)
+        return error_prefix(err, "%s", option);
+    api_keys_name(keys, found, name);
+    return STATUS_OK;
+}
+
 enum status issuer_admit(struct issuer *issuer, const char *key, char client[ISSUE_NAME_MAX + 1],
                          struct error *err)
 {
-    struct api_client found;
-    client[0] = '\0';
-    if (!issuer->api)
-        return STATUS_OK;
-    if (!key)
-        return error_set(err, STATUS_DENIED, "this coordinator asks for an API key: give "
-                         "--api-key-file");
-    enum status rc = api_keys_find(issuer->api, key, strlen(key), &found, err);
-    if (rc == STATUS_OK)
-        api_keys_name(issuer->api, found, client);
-    return rc;
+    return admit(issuer->api, key, "--api-key-file", client, err);
+}
+
+enum status issuer_admit_member(struct issuer *issuer, const char *key,
+                                char member[ISSUE_NAME_MAX + 1], struct error *err)
+{
+    return admit(issuer->join, key, "--join-key-file", member, err);
 }
 
 /* ---- tickets ---- */

@@ -43,7 +43,7 @@ struct values {
     double canary_share;
     bool json;
     const char *metrics;
-    const char *ticket_key, *api_keys;
+    const char *ticket_key, *api_keys, *join_keys, *join_key_file;
     bool allow_anonymous;
     const char *tls_certificate, *tls_key, *tls_client_ca, *tls_ca, *tls_server_name;
     int log_level, log_format;
@@ -111,16 +111,22 @@ static const struct option table[] = {
              "its targets, valid for an hour. SIGHUP reads it again."},
     {.name = "api-keys", .type = OPTION_PATH, .offset = AT(api_keys), .group = "Clients",
      .help = "File of API keys (docs/RUNBOOK.md): only clients with one of them are placed "
-             "(draft_node --api-key-file). They guard placement alone: beyond loopback give "
-             "--tls-client-ca too. SIGHUP reads it again."},
+             "(draft_node --api-key-file). They guard placement alone: --join-keys or "
+             "--tls-client-ca guard the rest. SIGHUP reads it again."},
+    {.name = "join-keys", .type = OPTION_PATH, .offset = AT(join_keys), .group = "Clients",
+     .help = "File of keys, of the same form: only targets (target_node --join-key-file) and "
+             "operators (--join-key-file) with one of them may register, report, drain and list. "
+             "SIGHUP reads it again."},
     {.name = "allow-anonymous", .type = OPTION_BOOL, .offset = AT(allow_anonymous),
      .group = "Clients",
-     .help = "Listen beyond loopback without client certificates: everyone who reaches the port "
-             "may register targets, drain and list them, and is placed (with --api-keys: only "
-             "who has a key is)."},
+     .help = "Listen beyond loopback without client certificates or both kinds of keys: everyone "
+             "who reaches the port may do what no key is asked for: be placed (--api-keys), "
+             "register targets, drain and list them (--join-keys)."},
     {.name = "coordinator", .short_name = 'c', .type = OPTION_ADDRESS, .offset = AT(coordinator),
      .min = 1, .max = 65535, .initial = "127.0.0.1:7700", .value_name = "HOST:PORT",
      .group = "Ask", .help = "Whom `status`, `drain` and `undrain` ask."},
+    {.name = "join-key-file", .type = OPTION_PATH, .offset = AT(join_key_file), .group = "Ask",
+     .help = "File with a key that the coordinator's --join-keys lists; nobody else may read it."},
     {.name = "json", .type = OPTION_BOOL, .offset = AT(json), .group = "Ask",
      .help = "`status` as one JSON object."},
     {.name = "tls-certificate", .type = OPTION_PATH, .offset = AT(tls_certificate), .group = "TLS",
@@ -246,7 +252,7 @@ static void read_again(struct coordinator *coordinator, struct issuer *issuer,
     log_set_format((enum log_format)values->log_format);
     const struct coordinator_tuning tuning = tuning_from(values);
     coordinator_tune(coordinator, &tuning);
-    bool keys = values->ticket_key || values->api_keys;
+    bool keys = values->ticket_key || values->api_keys || values->join_keys;
     if (keys && issuer_reload(issuer, &err) == STATUS_OK)
         log_line(LOG_INFO, "keys were read again");
     else if (keys)
@@ -320,7 +326,8 @@ static enum status serve(const struct values *values, uint64_t canary, const sig
         .modes = mode_sets[values->modes],
     };
     const struct issuer_options keys = {.ticket_key = values->ticket_key,
-                                        .api_keys = values->api_keys};
+                                        .api_keys = values->api_keys,
+                                        .join_keys = values->join_keys};
     if (getrandom(&options.registry.seed, sizeof(options.registry.seed), 0) < 0)
         options.registry.seed = (uint64_t)getpid();
     option_address_format(&values->listen, listen, sizeof(listen));
@@ -355,7 +362,7 @@ static enum status serve(const struct values *values, uint64_t canary, const sig
 
 static enum status ask(const struct values *values, const char *const *words, struct error *err)
 {
-    char address[OPTION_HOST_MAX + 16];
+    char address[OPTION_HOST_MAX + 16], key[API_KEY_TEXT_MAX] = "";
     struct ask_options options = {.address = address};
     if (strcmp(words[0], "make-keys") == 0)
         return issue_make_keys(words[1], err);
@@ -364,9 +371,17 @@ static enum status ask(const struct values *values, const char *const *words, st
         options.tls = (struct rpc_tls){.ca = values->tls_ca, .certificate = values->tls_certificate,
                                        .key = values->tls_key,
                                        .server_name = values->tls_server_name};
-    if (strcmp(words[0], "status") == 0)
-        return ask_status(&options, values->json, stdout, err);
-    return ask_drain(&options, words[1], strcmp(words[0], "undrain") == 0, err);
+    if (values->join_key_file) {
+        enum status rc = api_key_read(values->join_key_file, key, err);
+        if (rc != STATUS_OK)
+            return error_prefix(err, "--join-key-file");
+        options.join_key = key;
+    }
+    enum status rc = strcmp(words[0], "status") == 0
+                         ? ask_status(&options, values->json, stdout, err)
+                         : ask_drain(&options, words[1], strcmp(words[0], "undrain") == 0, err);
+    explicit_bzero(key, sizeof(key));
+    return rc;
 }
 
 /* EXIT_CODE_OK: go on. */
@@ -419,6 +434,27 @@ static const char *problem_in_store(const struct values *values)
     return NULL;
 }
 
+/* Who may come in where everybody can knock. */
+static const char *problem_beyond_loopback(const struct values *values)
+{
+    if (values->join_keys && !values->tls_certificate)
+        return "--join-keys: keys would come in plain text: give --tls-certificate and --tls-key";
+    if (values->tls_client_ca || values->allow_anonymous ||
+        (values->api_keys && values->join_keys))
+        return NULL;
+    if (values->api_keys)
+        return "--listen is not loopback, and API keys guard placement alone: everyone who reaches "
+               "it could register targets, drain and list them: ask for certificates "
+               "(--tls-client-ca) or keys (--join-keys), or allow it with --allow-anonymous";
+    if (values->join_keys)
+        return "--listen is not loopback, and everyone who reaches it would be placed: ask for "
+               "certificates (--tls-client-ca) or API keys (--api-keys), or allow it with "
+               "--allow-anonymous";
+    return "--listen is not loopback, and everyone who reaches it would be placed and could "
+           "register targets: ask for certificates (--tls-client-ca) or keys (--api-keys and "
+           "--join-keys), or allow it with --allow-anonymous";
+}
+
 /* NULL: nothing is wrong with the options together. */
 static const char *problem_in(const struct values *values, bool serves)
 {
@@ -430,16 +466,12 @@ static const char *problem_in(const struct values *values, bool serves)
         !values->tls_certificate)
         return "--bus is not loopback: its keys are told to targets when they register, which "
                "needs TLS (--tls-certificate and --tls-key)";
-    if (!serves || option_host_is_loopback(values->listen.host) || values->tls_client_ca ||
-        values->allow_anonymous)
-        return NULL;
-    if (values->api_keys)
-        return "--listen is not loopback, and API keys guard placement alone: everyone who reaches "
-               "it could register targets, drain and list them: ask for certificates "
-               "(--tls-client-ca), or allow it with --allow-anonymous";
-    return "--listen is not loopback, and everyone who reaches it would be placed and could "
-           "register targets: ask for certificates (--tls-client-ca), or allow it with "
-           "--allow-anonymous";
+    if (!serves)
+        return values->join_key_file && !values->tls_ca &&
+                       !option_host_is_loopback(values->coordinator.host)
+                   ? "--join-key-file would send the key in plain text: give --tls-ca too"
+                   : NULL;
+    return option_host_is_loopback(values->listen.host) ? NULL : problem_beyond_loopback(values);
 }
 
 BEFORE_MAIN(standard_streams_fill);

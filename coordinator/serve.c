@@ -309,6 +309,23 @@ static enum status answer_place(struct coordinator *coordinator, struct rpc_call
     return rc;
 }
 
+/* Who registers, reports, drains or lists shows a key of its own kind. */
+static enum status answer_member(struct coordinator *coordinator, struct rpc_call *call,
+                                 const struct wire_coordinator_message *ask,
+                                 struct wire_coordinator_message *answer, struct error *err)
+{
+    struct issuer *issuer = coordinator->options.issuer;
+    char member[ISSUE_NAME_MAX + 1] = "";
+    enum status rc = STATUS_OK;
+    if (issuer)
+        rc = issuer_admit_member(issuer, rpc_metadata_value(call, CLUSTER_API_KEY), member, err);
+    count(coordinator, COORDINATOR_METRIC_DENIED, rc != STATUS_OK);
+    if (rc == STATUS_OK && ask->kind == WIRE_DRAIN_TARGET && member[0])
+        log_line(LOG_INFO, "target %s: %s asked for with the key %s", ask->u.drain_target.address,
+                 ask->u.drain_target.undo ? "undrain" : "drain", member);
+    return rc == STATUS_OK ? answer_request(coordinator, ask, answer, err) : rc;
+}
+
 static void on_message(struct rpc_call *call, const uint8_t *data, size_t size)
 {
     const struct method *method = rpc_user(call);
@@ -320,7 +337,7 @@ static void on_message(struct rpc_call *call, const uint8_t *data, size_t size)
     if (rc == STATUS_OK) {
         rc = ask.kind == WIRE_PLACE
                  ? answer_place(method->coordinator, call, &ask, &answer, &err)
-                 : answer_request(method->coordinator, &ask, &answer, &err);
+                 : answer_member(method->coordinator, call, &ask, &answer, &err);
         wire_coordinator_release(&ask);
     }
     if (rc == STATUS_OK)

@@ -49,7 +49,7 @@ struct values {
     const char *tls_certificate, *tls_key, *tls_client_ca;
     struct option_addresses coordinator;
     struct option_address advertise;
-    const char *coordinator_ca, *advertise_name;
+    const char *coordinator_ca, *join_key_file, *advertise_name;
     const char *metrics;
     bool json;
     double interval;
@@ -135,6 +135,10 @@ static const struct option table[] = {
      .group = "Cluster",
      .help = "PEM file with the authority that signed the coordinator's certificate: call it with "
              "TLS (and with --tls-certificate as the own one)."},
+    {.name = "join-key-file", .type = OPTION_PATH, .offset = AT(join_key_file),
+     .group = "Cluster",
+     .help = "File with the key that a coordinator with --join-keys asks targets for; nobody else "
+             "may read it. Read again with each connection."},
     {.name = "ticket-key", .type = OPTION_PATH, .offset = AT(ticket_key), .group = "Clients",
      .help = "File of public keys (`coordinator make-keys`): a session needs a ticket that is "
              "signed with one of them, as a coordinator with --ticket-key gives it. SIGHUP reads "
@@ -216,10 +220,15 @@ static struct wire_target_info describe(const struct values *values, const struc
 static enum status join_cluster(const struct values *values, struct registration **out,
                                 struct error *err)
 {
+    char key[API_KEY_TEXT_MAX];
     struct registration_options options = {.n_coordinators = values->coordinator.n,
                                            .info = describe(values, NULL, values->listen.port)};
     if (values->coordinator.n == 0)
         return STATUS_OK;
+    options.join_key_file = values->join_key_file;
+    if (values->join_key_file && api_key_read(values->join_key_file, key, err) != STATUS_OK)
+        return error_prefix(err, "--join-key-file");
+    explicit_bzero(key, sizeof(key));
     for (uint32_t i = 0; i < values->coordinator.n; i++)
         option_address_format(&values->coordinator.item[i], options.coordinators[i],
                               sizeof(options.coordinators[i]));
@@ -421,6 +430,10 @@ static const char *problem_in(const struct values *values)
         return "--audit is a share of the utterances, such as 1% or 0.01";
     if (values->api_keys && !values->ticket_key)
         return "--api-keys needs --ticket-key: the name of the key is in the ticket";
+    for (uint32_t i = 0; i < values->coordinator.n; i++)
+        if (values->join_key_file && !values->coordinator_ca &&
+            !option_host_is_loopback(values->coordinator.item[i].host))
+            return "--join-key-file would send the key in plain text: give --coordinator-ca too";
     if (option_host_is_loopback(values->listen.host) || values->ticket_key ||
         values->tls_client_ca || values->allow_anonymous)
         return NULL;

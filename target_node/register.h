@@ -26,6 +26,7 @@ struct registration_options {
     uint32_t n_coordinators;                /* all are told; they may name others */
     char coordinators[REGISTER_COORDINATORS_MAX][WIRE_ADDRESS_MAX];
     struct rpc_tls tls;                     /* as their client; borrowed */
+    const char *join_key_file;              /* borrowed; read with each connection. NULL: no key */
     /* address "": not known before the port is open. The incarnation is filled in. */
     struct wire_target_info info;
 };

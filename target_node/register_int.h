@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "auth/api_keys.h"
 #include "base/clock.h"
 #include "base/queue.h"
 #include "cluster/exchange.h"
@@ -21,6 +22,7 @@ struct report_line {
     pthread_t thread;
     /* the thread's */
     struct rpc_client *client;
+    char key[API_KEY_TEXT_MAX];             /* that it shows to this coordinator; "": none */
     bool registered, told;
     uint32_t period_ms, n_failures;
     uint64_t failing_us;                    /* since when nobody has answered; 0: it does */

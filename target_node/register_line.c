@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "cluster/call.h"
+#include "config/options.h"
 
 enum {
     CALL_MS = 1000,
@@ -30,18 +31,47 @@ static uint32_t call_failed(struct report_line *line, const struct error *why)
     return MIN(pause, (uint32_t)RETRY_MAX_MS);
 }
 
+static void host_of(const struct report_line *line, char host[WIRE_ADDRESS_MAX])
+{
+    size_t n = (size_t)(strrchr(line->coordinator, ':') - line->coordinator);
+    memcpy(host, line->coordinator, n);
+    host[n] = '\0';
+}
+
+/* Read anew with each connection: a key that was exchanged needs no restart. Coordinators that were
+ * only heard of may be anywhere. */
+static enum status read_key(struct report_line *line, struct error *err)
+{
+    const struct registration_options *options = &line->registration->options;
+    char host[WIRE_ADDRESS_MAX];
+    if (!options->join_key_file)
+        return STATUS_OK;
+    host_of(line, host);
+    bool near = option_host_is_loopback(host) || strcmp(host, "[::1]") == 0;
+    if (!options->tls.ca && !near)
+        return error_set(err, STATUS_DENIED, "%s: --join-key-file would send the key in plain "
+                         "text: give --coordinator-ca too", line->coordinator);
+    enum status rc = api_key_read(options->join_key_file, line->key, err);
+    return rc == STATUS_OK ? rc : error_prefix(err, "--join-key-file");
+}
+
+static enum status connect_line(struct report_line *line, uint32_t deadline_ms, struct error *err)
+{
+    struct rpc_client_options options = {.target = line->coordinator,
+                                         .tls = line->registration->options.tls,
+                                         .connect_ms = deadline_ms};
+    enum status rc = read_key(line, err);
+    return rc == STATUS_OK ? rpc_client_new(&options, &line->client, err) : rc;
+}
+
 static enum status call(struct report_line *line, uint32_t deadline_ms,
                         const struct wire_coordinator_message *request,
                         struct wire_coordinator_message *answer, struct error *err)
 {
-    enum status rc = STATUS_OK;
-    if (!line->client) {
-        struct rpc_client_options options = {.target = line->coordinator,
-                                             .tls = line->registration->options.tls,
-                                             .connect_ms = deadline_ms};
-        rc = rpc_client_new(&options, &line->client, err);
-    }
-    return rc == STATUS_OK ? cluster_call(line->client, deadline_ms, request, answer, err) : rc;
+    enum status rc = line->client ? STATUS_OK : connect_line(line, deadline_ms, err);
+    const struct cluster_caller caller = {.client = line->client, .deadline_ms = deadline_ms,
+                                          .api_key = line->key[0] ? line->key : NULL};
+    return rc == STATUS_OK ? cluster_call_as(&caller, request, answer, err) : rc;
 }
 
 static void note_answer(struct report_line *line, const struct wire_policy *policy)
@@ -60,9 +90,7 @@ static void note_answer(struct report_line *line, const struct wire_policy *poli
 static void note_bus(struct report_line *line, const struct wire_bus *bus)
 {
     char host[WIRE_ADDRESS_MAX];
-    size_t n = (size_t)(strrchr(line->coordinator, ':') - line->coordinator);
-    memcpy(host, line->coordinator, n);
-    host[n] = '\0';
+    host_of(line, host);
     pthread_mutex_lock(&line->registration->lock);
     if (line->registration->exchange)
         exchange_peer(line->registration->exchange, line->number, host, bus);
@@ -197,6 +225,7 @@ void report_line_free(struct report_line **line)
     if (!*line)
         return;
     rpc_client_free(&(*line)->client);
+    explicit_bzero((*line)->key, sizeof((*line)->key));
     queue_free(&(*line)->wake);
     free(*line);
     *line = NULL;

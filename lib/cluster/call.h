@@ -13,8 +13,8 @@ MUST_CHECK enum status cluster_call(struct rpc_client *client, uint32_t deadline
                                     const struct wire_coordinator_message *request,
                                     struct wire_coordinator_message *answer, struct error *err);
 
-/* The same in the name of an API key (call metadata "specasr-api-key"; NULL: none), for a trace of
- * the caller (base/trace.h; NULL: none). */
+/* The same in the name of a key (call metadata "specasr-api-key"; NULL: none): a client's API key,
+ * or the join key of a target or operator; for a trace of the caller (base/trace.h; NULL: none). */
 struct cluster_caller {
     struct rpc_client *client;
     uint32_t deadline_ms;

@@ -184,6 +184,9 @@ const struct metric_def metrics_coordinator[COORDINATOR_METRICS_N] = {
     [COORDINATOR_METRIC_HEARTBEATS_OLD] = {
         .name = "specasr_coordinator_heartbeats_total", .help = "Heartbeats by answer.",
         .kind = METRIC_COUNTER, .labels = {{"result", "old"}}},
+    [COORDINATOR_METRIC_DENIED] = {
+        .name = "specasr_coordinator_denied_total",
+        .help = "Calls of targets and operators without a join key.", .kind = METRIC_COUNTER},
     [COORDINATOR_METRIC_LOST_SILENT] = {
         .name = "specasr_coordinator_lost_total", .help = "Targets lost while in use.",
         .kind = METRIC_COUNTER, .labels = {{"reason", "silent"}}},

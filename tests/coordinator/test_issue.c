@@ -15,6 +15,15 @@ struct fixture {
     struct issuer *issuer;
 };
 
+static void write_keys(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(path, 0600), 0);
+}
+
 static void start(struct fixture *f, bool with_keys)
 {
     struct error err;
@@ -23,11 +32,7 @@ static void start(struct fixture *f, bool with_keys)
     snprintf(f->public, sizeof(f->public), "%s/ticket-public.keys", f->folder);
     snprintf(f->api, sizeof(f->api), "%s/api.keys", f->folder);
     assert_ok(issue_make_keys(f->folder, &err), &err);
-    FILE *file = fopen(f->api, "w");
-    assert_non_null(file);
-    fputs("team " API_HASH " - -\n", file);
-    assert_int_equal(fclose(file), 0);
-    assert_int_equal(chmod(f->api, 0600), 0);
+    write_keys(f->api, "team " API_HASH " - -\n");
     struct issuer_options options = {.ticket_key = f->signer,
                                      .api_keys = with_keys ? f->api : NULL};
     assert_ok(issuer_new(&options, &f->issuer, &err), &err);
@@ -155,10 +160,46 @@ static void a_public_key_is_no_signer(void **state)
     stop(&f);
 }
 
+/* Two doors: a client's key registers nobody, a target's places nobody. */
+static void join_keys_are_another_door(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct error err;
+    char name[ISSUE_NAME_MAX + 1], join[256];
+    static const char target_key[] = "sak_9876543210", target_hash[] =
+        "0320ea83e1d6f0f4cbb7eb1e947e79782ccc7bc00796b2af884a4dd67ec029a1";
+    start(&f, true);
+    snprintf(join, sizeof(join), "%s/join.keys", f.folder);
+    write_keys(join, support_format("rack-a %s - -\n", target_hash));
+    struct issuer_options options = {.api_keys = f.api, .join_keys = join};
+    struct issuer *issuer;
+    assert_ok(issuer_new(&options, &issuer, &err), &err);
+    assert_ok(issuer_admit_member(issuer, target_key, name, &err), &err);
+    assert_string_equal(name, "rack-a");
+    assert_int_equal(issuer_admit_member(issuer, api_key, name, &err), STATUS_DENIED);
+    assert_int_equal(issuer_admit_member(issuer, NULL, name, &err), STATUS_DENIED);
+    assert_non_null(strstr(err.text, "--join-key-file"));
+    assert_int_equal(issuer_admit(issuer, target_key, name, &err), STATUS_DENIED);
+
+    /* Exchanged while it runs; a file with a fault changes nothing. */
+    write_keys(join, "rack-a nonsense - -\n");
+    assert_int_equal(issuer_reload(issuer, &err), STATUS_CORRUPT);
+    assert_non_null(strstr(err.text, "--join-keys"));
+    assert_ok(issuer_admit_member(issuer, target_key, name, &err), &err);
+    write_keys(join, "rack-b " API_HASH " - -\n");
+    assert_ok(issuer_reload(issuer, &err), &err);
+    assert_int_equal(issuer_admit_member(issuer, target_key, name, &err), STATUS_DENIED);
+    issuer_free(&issuer);
+    assert_ok(issuer_admit_member(f.issuer, NULL, name, &err), &err);     /* none are asked for */
+    stop(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_key_names_the_client),
+        cmocka_unit_test(join_keys_are_another_door),
         cmocka_unit_test(a_ticket_is_for_the_targets_of_the_answer),
         cmocka_unit_test(a_target_that_no_ticket_can_name_leaves_the_answer),
         cmocka_unit_test(no_target_no_ticket_and_a_long_name_is_said),

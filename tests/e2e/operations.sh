@@ -194,6 +194,12 @@ verdict "a target for everyone" "$(why_not_refused 2 '^target_node: --listen is 
 verdict "a coordinator for everyone" "$(why_not_refused 2 '^coordinator: --listen is not loopback.*--allow-anonymous')"
 "$bin/coordinator" --no-config --listen 0.0.0.0:0 --api-keys x >out 2>err; rc=$?
 verdict "API keys alone" "$(why_not_refused 2 '^coordinator: .*API keys guard placement alone.*--tls-client-ca')"
+"$bin/coordinator" --no-config --listen 0.0.0.0:0 --join-keys x --tls-certificate x --tls-key x >out 2>err; rc=$?
+verdict "join keys alone" "$(why_not_refused 2 '^coordinator: .*would be placed.*--api-keys')"
+"$bin/coordinator" --no-config --listen 0.0.0.0:0 --join-keys x --api-keys x >out 2>err; rc=$?
+verdict "keys without TLS" "$(why_not_refused 2 '^coordinator: .*plain text')"
+"$bin/target_node" --no-config --model tiny.en --coordinator far.example:7700 --join-key-file x >out 2>err; rc=$?
+verdict "a join key without TLS" "$(why_not_refused 2 '^target_node: .*plain text')"
 start_target anyone --model tiny.en --listen 0.0.0.0:0 --allow-anonymous && ok "allowed" || fail "allowed" "no start"
 kill "$target_pid"; wait "$target_pid"
 
@@ -207,16 +213,18 @@ umask 077
 key=sak_$(openssl rand -hex 32); printf '%s\n' "$key" >team.key; echo sak_wrong >wrong.key
 entry="team $(printf %s "$key" | b2sum -l 256 | cut -d' ' -f1)"
 echo "$entry 1 -" >api.keys
+join_key=sak_$(openssl rand -hex 32); printf '%s\n' "$join_key" >join.key
+echo "rack $(printf %s "$join_key" | b2sum -l 256 | cut -d' ' -f1) - -" >join.keys
 "$bin/coordinator" --no-config --heartbeat 200ms --listen 127.0.0.1:0 --metrics :0 --ticket-key keys/ticket-signer.keys \
-    --api-keys api.keys 2>signing.log & coordinator_pid=$!
+    --api-keys api.keys --join-keys join.keys 2>signing.log & coordinator_pid=$!
 wait_for 20 listens_or_ended signing.log "$coordinator_pid"
 coordinator=$(address_in signing.log); coordinator_metrics=$(port_in signing.log)
 start_target guarded --model tiny.en --metrics :0 --coordinator "$coordinator" --ticket-key keys/ticket-public.keys \
-    --api-keys api.keys || exit 2
+    --api-keys api.keys --join-key-file join.key || exit 2
 target_metrics=$(port_in guarded.log)
 wait_for 20 shows_up
 client_refused "no ticket" 1 'asks for a ticket: get one with --coordinator' --target "$address" --no-draft "$good_file"
-client_refused "no API key" 1 'this coordinator asks for an API key: give --api-key-file' --coordinator "$coordinator" --no-draft "$good_file"
+client_refused "no API key" 1 'this coordinator asks for a key: give --api-key-file' --coordinator "$coordinator" --no-draft "$good_file"
 client_refused "a wrong API key" 1 'API key is not known here' --coordinator "$coordinator" --api-key-file wrong.key --no-draft "$good_file"
 client --coordinator "$coordinator" --api-key-file team.key --no-draft "$good_file"
 expect "a key and its ticket" "$rc" 0
@@ -226,6 +234,12 @@ is_above "audio of the key" "$(series 'specasr_key_audio_seconds_total{key="team
 get "$coordinator_metrics" /metrics
 expect "tickets signed" "$(series specasr_coordinator_tickets_total)" 1
 expect "places refused" "$(series 'specasr_coordinator_placed_total{outcome="refused"}')" 2
+"$bin/coordinator" --no-config status --coordinator "$coordinator" >out 2>err; rc=$?
+verdict "status without a join key" "$(why_not_refused 1 'asks for a key: give --join-key-file')"
+"$bin/coordinator" --no-config drain "$address" --coordinator "$coordinator" --join-key-file team.key >out 2>err; rc=$?
+verdict "a client's key drains nobody" "$(why_not_refused 1 'API key is not known here')"
+"$bin/coordinator" --no-config status --coordinator "$coordinator" --join-key-file join.key >out 2>err
+verdict "status with it" "$([ $? = 0 ] && grep -q "^$address .*serving" out || cat out err)"
 
 read_again() { [ "$(grep -c 'keys were read again' "$1")" = "$2" ]; }
 echo "$entry - 1" >api.keys # a second of audio a day: used up
@@ -247,5 +261,5 @@ mkdir second; "$bin/coordinator" make-keys second/keys; cp second/keys/ticket-pu
 kill -HUP "$target_pid"; wait_for 20 grep -q 'api.keys.*going on with' guarded.log
 client --coordinator "$coordinator" --api-key-file team.key --no-draft "$good_file"
 verdict "a key that was taken away" "$([ "$rc" = 1 ] && grep -q ticket err || echo "exit code $rc: $(cat err)")"
-verdict "keys are in no log" "$(grep -l "$key" ./*.log err out)"
+verdict "keys are in no log" "$(grep -l -e "$key" -e "$join_key" ./*.log err out)"
 e2e_finish
