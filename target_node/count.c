@@ -25,10 +25,12 @@ static void count_end(struct metrics *metrics, struct counted *counted, uint32_t
     for (uint32_t i = 0; i < ARRAY_LEN(counted->ends); i++) {
         if (counted->ends[i].ended_us == 0 || counted->ends[i].utterance != utterance)
             continue;
-        if (final)
+        if (final) {
+            counted->lag_us = now_us - counted->ends[i].ended_us;
             metrics_observe(metrics,
                             counted->drafts ? TARGET_METRIC_LAG_SPLIT : TARGET_METRIC_LAG_ALONE,
-                            now_us - counted->ends[i].ended_us);
+                            counted->lag_us);
+        }
         counted->ends[i].ended_us = 0;
     }
 }

@@ -19,6 +19,7 @@ struct counted {
     uint32_t epoch;
     uint32_t depth;                         /* advised last */
     uint64_t windows, rows;                 /* that are final */
+    uint64_t lag_us;                        /* of the last utterance; 0: none yet */
     struct {
         uint32_t utterance;
         uint64_t ended_us;                  /* its EndOfUtterance came; 0: free */

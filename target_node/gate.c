@@ -93,7 +93,7 @@ static enum status read_ticket(struct gate *gate, const char *text, struct ticke
     return rc;
 }
 
-enum status gate_enter(struct gate *gate, const char *text, struct gate_pass *pass,
+enum status gate_check(struct gate *gate, const char *text, struct gate_pass *pass,
                        struct error *err)
 {
     struct ticket ticket;
@@ -106,17 +106,30 @@ enum status gate_enter(struct gate *gate, const char *text, struct gate_pass *pa
         return rc;
     }
     snprintf(pass->key, sizeof(pass->key), "%s", ticket.client);
+    if (gate->api)
+        rc = api_keys_find_name(gate->api, ticket.client, &pass->client, err);
+    if (rc != STATUS_OK)
+        metrics_add(gate->options.metrics, TARGET_METRIC_REFUSED_KEY, 1);
+    return rc;
+}
+
+enum status gate_enter(struct gate *gate, struct gate_pass *pass, struct error *err)
+{
     if (!gate->api)
         return STATUS_OK;
-    rc = api_keys_find_name(gate->api, ticket.client, &pass->client, err);
-    if (rc == STATUS_OK)
-        rc = api_keys_open(gate->api, pass->client, wall_clock_s(), err);
+    enum status rc = api_keys_open(gate->api, pass->client, wall_clock_s(), err);
     pass->metered = rc == STATUS_OK;
     if (rc != STATUS_OK)
         metrics_add(gate->options.metrics,
                     rc == STATUS_EXHAUSTED ? TARGET_METRIC_REFUSED_QUOTA
                                            : TARGET_METRIC_REFUSED_KEY, 1);
     return rc;
+}
+
+uint32_t gate_retry_ms(struct gate *gate, const struct gate_pass *pass)
+{
+    uint32_t left_s = gate->api ? api_keys_retry_s(gate->api, pass->client, wall_clock_s()) : 0;
+    return MIN(left_s, UINT32_MAX / 1000u) * 1000u;
 }
 
 void gate_leave(struct gate *gate, struct gate_pass *pass)

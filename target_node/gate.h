@@ -38,16 +38,23 @@ MUST_CHECK enum status gate_reload(struct gate *gate, struct error *err);
 
 /* What a session holds while it is open. */
 struct gate_pass {
-    bool metered;
+    bool metered;                           /* it is one of the sessions of `client` */
     struct api_client client;
     char key[API_NAME_MAX + 1];             /* the name of the API key in the ticket; "": none */
 };
 
-/* `ticket`: as the client sent it, NULL: none. STATUS_DENIED, _CORRUPT, _UNSUPPORTED (the ticket),
- * _EXHAUSTED (a quota); the text is for the client. Each success is followed by one gate_leave. */
-MUST_CHECK enum status gate_enter(struct gate *gate, const char *ticket, struct gate_pass *pass,
+/* Who is it? `ticket`: as the client sent it, NULL: none. STATUS_DENIED, _CORRUPT, _UNSUPPORTED;
+ * the text is for the client. */
+MUST_CHECK enum status gate_check(struct gate *gate, const char *ticket, struct gate_pass *pass,
                                   struct error *err);
+
+/* And may it have one more session? STATUS_EXHAUSTED (a quota; gate_retry_ms), _DENIED. Each
+ * success is followed by one gate_leave, of this pass or of a copy that took its place. */
+MUST_CHECK enum status gate_enter(struct gate *gate, struct gate_pass *pass, struct error *err);
 void gate_leave(struct gate *gate, struct gate_pass *pass);
+
+/* After STATUS_EXHAUSTED: until the key's day is over; 0: its audio is not used up. */
+uint32_t gate_retry_ms(struct gate *gate, const struct gate_pass *pass);
 
 /* What a window brought. A failure: the session ends after its open utterance. */
 MUST_CHECK enum status gate_count(struct gate *gate, const struct gate_pass *pass,

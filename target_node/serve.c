@@ -1,27 +1,14 @@
-#include "serve.h"
+#include "serve_int.h"
 
 #include <inttypes.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/list.h"
-#include "base/log.h"
-#include "base/queue.h"
-#include "cluster/health.h"
-#include "count.h"
-#include "engine/admit.h"
-#include "uplink.h"
-#include "vocabulary.h"
 #include "wire/wire.h"
 
 enum {
     EVENTS_MAX = 8192,                      /* frames that wait for the model thread, all clients */
-    WAITING_BYTES_MAX = 8 << 20,            /* of one client: its credit of four utterances */
-    OPEN_WITHIN_US = 5000000,               /* a stream without its Open is ended */
     LAST_WORDS_US = 60000000,               /* from the end of a session's time to its cut */
-    HOLD_FROM = 64, HOLD_TO = 32,           /* events of one client: no more are read, read again */
     WATCH_US = 250000,                      /* the watchdog looks this often, */
     SLOW_US = 500000,                       /* speaks for a step that lasts longer than this, */
     STUCK_US = 60000000,                    /* and no more for one that will never end */
@@ -30,92 +17,7 @@ enum {
     REFUSED_CALLS_MAX = 1024                /* sessions to be refused */
 };
 
-/* One client's stream. The rpc thread sets `gone`; the model thread owns all else. The watchdog
- * reads `owed`, and the list under its lock. Whatever happens to a connection has it watched; one
- * that is idle is not looked at again until its time is over. */
-struct connection {
-    struct list link;                       /* in serve->connections */
-    struct list watched;                    /* in serve->watched or serve->idle, or alone */
-    bool is_watched;
-    struct list going;                      /* in serve->gone, or alone */
-    struct serve *serve;
-    struct rpc_call *call;                  /* own reference */
-    struct target_session *session;
-    atomic_bool gone;                       /* on_done came: no callback will come any more */
-    bool over;                              /* the model thread has heard that */
-    atomic_uint queued;                     /* its events in the queue */
-    atomic_bool held;                       /* too many of them: the stream is not read */
-    atomic_size_t waiting_bytes;            /* of their frames */
-    atomic_bool owed;                       /* the client waits for a result */
-    uint64_t opened_us, idle_us;            /* when it came, when it had no more work */
-    struct counted counted;
-    struct log_about about;                 /* the session once its Open came, and the trace */
-    enum status ended;                      /* of the stream; set before `gone` */
-    struct gate_pass pass;
-    struct admit_seat seat;
-    bool timed_out;                         /* its time is over: ends when nothing is open */
-    struct error spent;                     /* a quota is used up: the end after open utterances */
-    uint64_t spent_us;                      /* and since when */
-};
-
-enum event_kind { EVENT_OPEN, EVENT_FRAME, EVENT_REFUSED, EVENT_WAKE };
-
-struct event {
-    enum event_kind kind;
-    struct connection *connection;
-    size_t n_bytes;                         /* of the frame as it waits */
-    struct wire_frame frame;
-    struct error refusal;                   /* EVENT_REFUSED: the frame did not validate */
-};
-
-struct serve {
-    struct engine *engine;
-    struct target *target;
-    struct rpc_server *server;
-    struct health *health;
-    struct queue *events;
-    struct event wake;
-    struct vocabulary vocabulary;
-    struct list watched;                    /* to be looked at after this turn */
-    struct list idle;                       /* sessions without work, the longest first */
-    pthread_mutex_t lock;                   /* of the two lists below, for the other threads */
-    struct list connections;                /* all, in the order in which they came */
-    struct list gone;                       /* since the last turn */
-    pthread_t thread, watchdog;
-    bool thread_runs, watchdog_runs;
-    _Atomic uint64_t step_began_us;         /* 0: the model thread waits for events */
-    struct queue *watchdog_end;             /* nothing comes: its end ends the watchdog */
-    struct load load;                       /* for the coordinator */
-    struct metrics *metrics;
-    struct registration *registration;      /* NULL: no coordinator */
-    struct gate *gate;
-    struct admission *admission;
-    uint64_t idle_max_us, session_max_us;   /* UINT64_MAX: never */
-    struct target_counts counts;            /* of the turn before */
-    uint64_t depth_sum;                     /* advised, of all sessions */
-    atomic_bool dump;                       /* serve_dump was called */
-    atomic_bool stopping;
-    uint32_t grace_ms;                      /* valid once stopping is set */
-};
-
-/* ---- rpc thread ---- */
-
-static void wake(struct serve *serve)
-{
-    (void)queue_push(serve->events, &serve->wake);  /* full: it is awake anyway */
-}
-
-/* A client that sends faster than it is served is not read for a while, so that it cannot fill the
- * queue that all share. `held` is looked at again after the call: the other side may have been
- * quicker. */
-static void hold_if_many(struct connection *connection, unsigned queued)
-{
-    if (queued <= HOLD_FROM || atomic_exchange(&connection->held, true))
-        return;
-    rpc_hold(connection->call, true);
-    if (!atomic_load(&connection->held))
-        rpc_hold(connection->call, false);
-}
+/* ---- model thread ---- */
 
 static void read_again_if_few(struct connection *connection, unsigned queued)
 {
@@ -123,150 +25,13 @@ static void read_again_if_few(struct connection *connection, unsigned queued)
         rpc_hold(connection->call, false);
 }
 
-/* Takes the event. A full queue, or a client far beyond its credit, ends the stream: the client
- * resumes elsewhere or later. */
-static void push_event(struct serve *serve, struct event *event)
-{
-    struct connection *connection = event->connection;
-    size_t waiting = atomic_fetch_add(&connection->waiting_bytes, event->n_bytes);
-    hold_if_many(connection, atomic_fetch_add(&connection->queued, 1) + 1);
-    bool fits = waiting + event->n_bytes <= WAITING_BYTES_MAX;
-    if (fits && queue_push(serve->events, event) == QUEUE_OK)
-        return;
-    atomic_fetch_sub(&connection->waiting_bytes, event->n_bytes);
-    atomic_fetch_sub(&connection->queued, 1);
-    rpc_finish(connection->call, STATUS_EXHAUSTED, "this target is overloaded: try later");
-    if (event->kind == EVENT_FRAME)
-        wire_frame_release(&event->frame);
-    free(event);
-}
-
-/* Says so in a frame too: only that can tell when to ask again. */
-static void refuse(struct rpc_call *call, const struct error *why, uint32_t retry_ms)
-{
-    struct wire_frame frame = {.kind = WIRE_ERROR};
-    struct wire_bytes bytes;
-    frame.u.error = (struct wire_error){.code = why->code, .fatal = true, .retry_ms = retry_ms};
-    snprintf(frame.u.error.message, sizeof(frame.u.error.message), "%s", why->text);
-    if (retry_ms > 0 && wire_pack(&frame, &bytes, NULL) == STATUS_OK) {
-        (void)rpc_send(call, bytes.data, bytes.size);
-        wire_bytes_release(&bytes);
-    }
-    rpc_finish(call, why->code, why->text);
-}
-
-/* Whose session it is, and whether there is a seat for it: answered here, where no pass of the
- * model is waited for. */
-static enum status enter(struct serve *serve, struct rpc_call *call, struct gate_pass *pass,
-                         struct admit_seat *seat)
-{
-    struct error err;
-    char name[ADMIT_NAME_MAX];
-    uint32_t retry_ms = 0;
-    enum status rc = gate_enter(serve->gate, rpc_metadata_value(call, GATE_TICKET), pass, &err);
-    if (rc == STATUS_OK) {
-        admit_name(pass->key, rpc_peer(call), name);
-        rc = admit_enter(serve->admission, name, seat, &retry_ms, &err);
-        if (rc == STATUS_OK)
-            return rc;
-        count_refused(serve->metrics, rc);
-        gate_leave(serve->gate, pass);
-    } else if (rc == STATUS_EXHAUSTED) {
-        retry_ms = admit_retry_ms(serve->admission);
-    }
-    refuse(call, &err, retry_ms);
-    return rc;
-}
-
-static void session_on_open(struct rpc_call *call)
-{
-    struct serve *serve = rpc_user(call);
-    struct gate_pass pass;
-    struct admit_seat seat;
-    struct error err;
-    rpc_set_user(call, NULL);
-    if (enter(serve, call, &pass, &seat) != STATUS_OK)
-        return;
-    struct connection *connection = calloc(1, sizeof(*connection));
-    struct event *event = calloc(1, sizeof(*event));
-    if (connection && event) {
-        *connection = (struct connection){.serve = serve, .call = rpc_ref(call), .pass = pass,
-                                          .seat = seat};
-        (void)trace_read(rpc_metadata_value(call, TRACE_HEADER), connection->about.trace);
-        list_init(&connection->link);
-        list_init(&connection->watched);
-        list_init(&connection->going);
-        *event = (struct event){.kind = EVENT_OPEN, .connection = connection};
-        rpc_set_user(call, connection);
-        atomic_store(&connection->queued, 1);
-        if (queue_push(serve->events, event) == QUEUE_OK)
-            return;
-        rpc_set_user(call, NULL);
-        rpc_unref(call);
-    }
-    free(connection);
-    free(event);
-    gate_leave(serve->gate, &pass);
-    admit_leave(serve->admission, &seat);
-    count_refused(serve->metrics, STATUS_EXHAUSTED);
-    (void)error_set(&err, STATUS_EXHAUSTED, "this target is overloaded: try later");
-    refuse(call, &err, admit_retry_ms(serve->admission));
-}
-
-static void session_on_message(struct rpc_call *call, const uint8_t *data, size_t size)
-{
-    struct connection *connection = rpc_user(call);
-    struct event *event = connection ? calloc(1, sizeof(*event)) : NULL;
-    if (!connection)
-        return;
-    if (!event) {
-        rpc_finish(call, STATUS_NO_MEMORY, "no memory for a frame");
-        return;
-    }
-    event->connection = connection;
-    event->n_bytes = size;
-    event->kind = EVENT_REFUSED;
-    if (uplink_read(data, size, &event->frame, &event->n_bytes, &event->refusal) == STATUS_OK)
-        event->kind = EVENT_FRAME;
-    push_event(connection->serve, event);
-}
-
-static void session_on_eof(struct rpc_call *call)
-{
-    rpc_finish(call, STATUS_OK, "");
-}
-
-static void session_on_done(struct rpc_call *call, enum status code, const char *message)
-{
-    struct connection *connection = rpc_user(call);
-    (void)message;
-    if (!connection)
-        return;
-    struct serve *serve = connection->serve;
-    connection->ended = code;
-    pthread_mutex_lock(&serve->lock);
-    atomic_store(&connection->gone, true);
-    list_append(&serve->gone, &connection->going);
-    pthread_mutex_unlock(&serve->lock);     /* from here on the model thread may free it */
-    wake(serve);
-}
-
-static const struct rpc_handler session_handler = {
-    .on_open = session_on_open,
-    .on_message = session_on_message,
-    .on_eof = session_on_eof,
-    .on_done = session_on_done,
-};
-
-/* ---- model thread ---- */
-
 static void meter(struct connection *connection, const struct wire_window_final *final)
 {
     const struct api_amount amount = {
         .audio_ms = (final->next_start - final->window_start) / SAMPLES_PER_MS,
         .tokens = final->n_tokens};
     struct error err;
-    if (gate_count(connection->serve->gate, &connection->pass, &amount, &err) == STATUS_OK)
+    if (gate_count(connection->serve->gate, &connection->meter, &amount, &err) == STATUS_OK)
         return;
     if (connection->spent.code == STATUS_OK)
         connection->spent_us = clock_us(&connection->serve->engine->clock);
@@ -314,17 +79,34 @@ static void end_stream(struct connection *connection, enum status code, const ch
     target_session_close(&connection->session);
 }
 
+/* Before the stream that took the place of another begins, or is released, the other one ends. */
+static void hear_who_is_replaced(struct serve *serve)
+{
+    pthread_mutex_lock(&serve->lock);
+    while (!list_is_alone(&serve->replaced)) {
+        struct connection *c = list_item(serve->replaced.next, struct connection, replaced);
+        list_remove(&c->replaced);
+        pthread_mutex_unlock(&serve->lock);
+        watch(c);
+        if (c->session)
+            end_stream(c, STATUS_CANCELLED, "the session goes on in another stream");
+        pthread_mutex_lock(&serve->lock);
+    }
+    pthread_mutex_unlock(&serve->lock);
+}
+
 static void open_connection(struct serve *serve, struct connection *connection)
 {
     struct error err;
     struct target_sink sink = {.send = send_frame, .died = session_died, .context = connection};
+    hear_who_is_replaced(serve);
     pthread_mutex_lock(&serve->lock);
     connection->opened_us = clock_us(&serve->engine->clock);
     list_append(&serve->connections, &connection->link);
     pthread_mutex_unlock(&serve->lock);
     enum status rc = target_session_open(serve->target, sink, &connection->session, &err);
     if (rc == STATUS_OK)
-        rc = target_session_owner(connection->session, connection->seat.owner, &err);
+        rc = target_session_owner(connection->session, connection->owner, &err);
     if (rc != STATUS_OK) {
         count_refused(serve->metrics, rc);
         end_stream(connection, rc, err.text);
@@ -374,11 +156,16 @@ static void handle_event(struct serve *serve, struct event *event)
     free(event);
 }
 
-/* Ends the stream if it is over; *next: when to look again if its Open does not come, or its last
- * words last. */
+/* Its key's day is used up, or the key is gone. */
+static void end_spent(struct connection *c)
+{
+    serve_refuse(c->call, &c->spent, gate_retry_ms(c->serve->gate, &c->meter));
+    end_stream(c, c->spent.code, c->spent.text);
+}
+
+/* Ends the stream if it is over; *next: when to look again if its last words last. */
 static void end_if_over(struct connection *c, uint64_t now, uint64_t *next)
 {
-    uint64_t open_by_us = c->opened_us + OPEN_WITHIN_US;
     uint64_t cut_us = c->opened_us + c->serve->session_max_us + LAST_WORDS_US;
     if (target_session_dead(c->session))
         end_stream(c, STATUS_UNAVAILABLE, "the session ended");
@@ -388,13 +175,9 @@ static void end_if_over(struct connection *c, uint64_t now, uint64_t *next)
         *next = MIN(*next, cut_us);
     else if (c->spent.code != STATUS_OK &&
              (!target_session_busy(c->session) || now >= c->spent_us + LAST_WORDS_US))
-        end_stream(c, c->spent.code, c->spent.text);
+        end_spent(c);
     else if (c->spent.code != STATUS_OK)
         *next = MIN(*next, c->spent_us + LAST_WORDS_US);
-    else if (!target_session_ready(c->session) && now >= open_by_us)
-        end_stream(c, STATUS_TIMEOUT, "no Open frame came");
-    else if (!target_session_ready(c->session))
-        *next = MIN(*next, open_by_us);
 }
 
 /* One line for each session that was served: what it was, not what was said. */
@@ -409,19 +192,20 @@ static void say_ended(const struct connection *c)
                        c->counted.epoch, c->counted.windows, c->counted.rows);
 }
 
-/* Frees what is gone: the stream's last callback is over and none of its events waits. */
+/* Frees what is gone: the stream's last callback is over and none of its events waits. Once the
+ * seat is left, nobody can find the stream by it. */
 static void release(struct connection *connection)
 {
     struct serve *serve = connection->serve;
     if (connection->session)
         end_stream(connection, STATUS_CANCELLED, "the client is gone");
     say_ended(connection);
+    seats_leave(serve->seats, &connection->seat);
     list_remove(&connection->watched);
     pthread_mutex_lock(&serve->lock);
     list_remove(&connection->link);
+    list_remove(&connection->replaced);
     pthread_mutex_unlock(&serve->lock);
-    gate_leave(serve->gate, &connection->pass);
-    admit_leave(serve->admission, &connection->seat);
     rpc_unref(connection->call);
     free(connection);
 }
@@ -484,6 +268,7 @@ static uint64_t look_after_streams(struct serve *serve)
 {
     uint64_t now = clock_us(&serve->engine->clock), next = UINT64_MAX;
     struct list *behind;
+    hear_who_is_replaced(serve);
     hear_who_is_gone(serve);
     next = end_times(serve, now);
     for (struct list *l = serve->watched.next; l != &serve->watched; l = behind) {
@@ -531,30 +316,6 @@ static void follow_policy(struct serve *serve)
     metrics_set(serve->metrics, TARGET_METRIC_DRAFTS_ALLOWED, drafts);
 }
 
-static void dump_session(const struct serve *serve, const struct connection *c)
-{
-    uint64_t age_us = clock_us(&serve->engine->clock) - c->opened_us;
-    const char *state = !c->session                          ? "closing"
-                        : !target_session_ready(c->session) ? "no Open yet"
-                        : target_session_busy(c->session)   ? "working"
-                                                            : "idle";
-    log_line_about(LOG_INFO, &c->about, "%s, %s, %.1f s, epoch %" PRIu32 ", %" PRIu64
-                   " windows, %" PRIu64 " rows, %zu bytes waiting", rpc_peer(c->call), state,
-                   (double)age_us / 1e6, c->counted.epoch, c->counted.windows, c->counted.rows,
-                   atomic_load(&c->waiting_bytes));
-}
-
-static void dump_sessions(const struct serve *serve)
-{
-    const struct target_counts *counts = &serve->counts;
-    log_line(LOG_INFO, "%" PRIu32 " sessions; utterances: %" PRIu32 " listen, %" PRIu32
-             " encode, %" PRIu32 " decode; %" PRIu64 " passes, %" PRIu64 " rows",
-             atomic_load(&serve->load.sessions), counts->listening, counts->encoding,
-             counts->decoding, counts->passes, counts->rows);
-    for (const struct list *l = serve->connections.next; l != &serve->connections; l = l->next)
-        dump_session(serve, list_item(l, struct connection, link));
-}
-
 /* Waits for an event until the given time, then takes all that are there. */
 static void take_events(struct serve *serve, uint64_t until_us)
 {
@@ -593,7 +354,8 @@ static void *model_thread(void *argument)
             until = MIN(until, clock_us(&serve->engine->clock) + POLICY_US);
         note_load(serve);
         if (atomic_exchange(&serve->dump, false))
-            dump_sessions(serve);
+            serve_write_dump(serve);
+        serve_answer_listing(serve);
     }
 }
 
@@ -654,6 +416,7 @@ static enum status start_server(struct serve *serve, const struct serve_options 
         .tls = options->tls,
         .limits = {.message_max = WIRE_VOCABULARY_MAX},
         .keepalive = keepalive(options->target.sessions_max),
+        .guards = options->guards,
         .calls_max = options->target.sessions_max + REFUSED_CALLS_MAX,
         .methods = methods,
         .n_methods = ARRAY_LEN(methods),
@@ -690,11 +453,18 @@ enum status serve_start(struct engine *engine, const struct serve_options *optio
     list_init(&serve->idle);
     list_init(&serve->connections);
     list_init(&serve->gone);
+    list_init(&serve->replaced);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&serve->listed, &attributes);
+    pthread_condattr_destroy(&attributes);
     pthread_mutex_init(&serve->lock, NULL);
-    const struct admit_options admit = {.sessions_max = options->target.sessions_max,
-                                        .client_max = options->client_sessions_max,
-                                        .clock = clock_monotonic()};
-    enum status rc = admit_new(&admit, &serve->admission, err);
+    const struct seats_options seats = {
+        .gate = options->gate, .metrics = options->metrics, .replaced = serve_replaced,
+        .admit = {.sessions_max = options->target.sessions_max,
+                  .client_max = options->client_sessions_max, .clock = clock_monotonic()}};
+    enum status rc = seats_new(&seats, &serve->seats, err);
     if (rc == STATUS_OK)
         rc = queue_new(EVENTS_MAX, &serve->events, err);
     if (rc == STATUS_OK)
@@ -749,7 +519,7 @@ int64_t serve_certificate_expiry(const struct serve *serve)
 void serve_dump(struct serve *serve)
 {
     atomic_store(&serve->dump, true);
-    wake(serve);
+    serve_wake(serve);
 }
 
 static void stop_model_thread(struct serve *serve, uint32_t grace_ms)
@@ -758,7 +528,7 @@ static void stop_model_thread(struct serve *serve, uint32_t grace_ms)
         return;
     serve->grace_ms = grace_ms;
     atomic_store(&serve->stopping, true);
-    wake(serve);
+    serve_wake(serve);
     pthread_join(serve->thread, NULL);
     for (struct list *l = serve->connections.next; l != &serve->connections; l = l->next)
         rpc_finish(list_item(l, struct connection, link)->call, STATUS_UNAVAILABLE,
@@ -786,9 +556,10 @@ void serve_stop(struct serve **serve_ptr, uint32_t grace_ms)
         handle_event(serve, item);
     (void)look_after_streams(serve);        /* every call has had its on_done */
     target_free(&serve->target);
-    admit_free(&serve->admission);
+    seats_free(&serve->seats);
     queue_free(&serve->events);
     queue_free(&serve->watchdog_end);
+    pthread_cond_destroy(&serve->listed);
     pthread_mutex_destroy(&serve->lock);
     vocabulary_release(&serve->vocabulary);
     free(serve);

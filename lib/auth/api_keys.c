@@ -341,14 +341,24 @@ static void begin_day(struct entry *entry, int64_t now_s)
     entry->audio_ms_today = 0;
 }
 
+static int64_t day_left_s(const struct entry *entry, int64_t now_s)
+{
+    return (entry->day + 1) * DAY_S - now_s;
+}
+
+static bool is_used_up(const struct entry *entry)
+{
+    return entry->rule.audio_limited && entry->audio_ms_today >= entry->rule.audio_ms_day_max;
+}
+
 static enum status check_audio(const struct entry *entry, int64_t now_s, struct error *err)
 {
     if (entry->revoked)
         return error_set(err, STATUS_DENIED, "this API key was revoked");
-    if (entry->rule.audio_limited && entry->audio_ms_today >= entry->rule.audio_ms_day_max)
+    if (is_used_up(entry))
         return error_set(err, STATUS_EXHAUSTED, "the day's %llu s of audio are used up: more in "
                          "%lld s", (unsigned long long)entry->rule.audio_ms_day_max / 1000,
-                         (long long)((entry->day + 1) * DAY_S - now_s));
+                         (long long)day_left_s(entry, now_s));
     return STATUS_OK;
 }
 
@@ -402,6 +412,19 @@ enum status api_keys_count(struct api_keys *keys, struct api_client client,
     enum status status = check_audio(entry, now_s, err);
     pthread_mutex_unlock(&keys->lock);
     return status;
+}
+
+uint32_t api_keys_retry_s(struct api_keys *keys, struct api_client client, int64_t now_s)
+{
+    uint32_t left_s = 0;
+    pthread_mutex_lock(&keys->lock);
+    struct entry *entry = entry_at(keys, client);
+    if (entry)
+        begin_day(entry, now_s);
+    if (entry && !entry->revoked && is_used_up(entry))
+        left_s = (uint32_t)MIN(day_left_s(entry, now_s), (int64_t)UINT32_MAX);
+    pthread_mutex_unlock(&keys->lock);
+    return left_s;
 }
 
 size_t api_keys_usage(struct api_keys *keys, int64_t now_s, struct api_usage *out, size_t max)

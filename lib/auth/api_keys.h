@@ -88,6 +88,9 @@ MUST_CHECK enum status api_keys_count(struct api_keys *keys, struct api_client c
                                       const struct api_amount *amount, int64_t now_s,
                                       struct error *err);
 
+/* Until the day's audio is given anew, in seconds; 0: it is not used up, or there is no limit. */
+uint32_t api_keys_retry_s(struct api_keys *keys, struct api_client client, int64_t now_s);
+
 struct api_usage {
     char name[API_NAME_MAX + 1];
     bool revoked;

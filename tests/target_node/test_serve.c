@@ -11,7 +11,10 @@
 #include "../../target_node/count.c"
 #include "../../target_node/gate.c"
 #include "../../target_node/load.c"
+#include "../../target_node/seats.c"
 #include "../../target_node/serve.c"
+#include "../../target_node/serve_sessions.c"
+#include "../../target_node/serve_streams.c"
 #include "../../target_node/uplink.c"
 #include "../../target_node/vocabulary.c"
 
@@ -120,18 +123,29 @@ static void send_up(struct seen *seen, const struct wire_frame *frame)
     wire_bytes_release(&bytes);
 }
 
-static void call(struct site *site, struct seen *seen, uint8_t id)
+static void call_and_be_silent(struct site *site, struct seen *seen)
 {
     static const struct rpc_handler handler = {.on_message = on_message, .on_done = on_done};
     const struct rpc_open_options options = {.method = "/specasr.v1.Verify/Session",
                                              .handler = &handler, .user = seen};
     struct error err;
-    struct wire_frame frame = {.kind = WIRE_OPEN};
     *seen = (struct seen){.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-    frame.u.open = (struct wire_open){.version_min = 1, .version_max = 1, .session = {id},
-                                      .rules = {.language = "en", .row_price = -1.0f}};
     assert_ok(rpc_open(site->client, &options, &seen->call, &err), &err);
+}
+
+static void call_again(struct site *site, struct seen *seen, uint8_t id, uint32_t epoch)
+{
+    struct wire_frame frame = {.kind = WIRE_OPEN};
+    frame.u.open = (struct wire_open){.version_min = 1, .version_max = 1, .session = {id},
+                                      .epoch = epoch,
+                                      .rules = {.language = "en", .row_price = -1.0f}};
+    call_and_be_silent(site, seen);
     send_up(seen, &frame);
+}
+
+static void call(struct site *site, struct seen *seen, uint8_t id)
+{
+    call_again(site, seen, id, 0);
 }
 
 static void hang_up(struct seen *seen)
@@ -234,11 +248,108 @@ static void the_time_of_a_session_ends(void **state)
     site_close(&site);
 }
 
+static void who_says_nothing_takes_no_seat(void **state)
+{
+    (void)state;
+    struct site site;
+    struct seen silent[3], other;
+    struct serve_options options = {.target = target_options_default(), .guards.first_ms = 300};
+    options.target.sessions_max = 1;
+    site_open(&site, options);
+    for (size_t i = 0; i < ARRAY_LEN(silent); i++)
+        call_and_be_silent(&site, &silent[i]);
+    call(&site, &other, 1);
+    assert_true(wait_for(&other, WIRE_OPENED));
+    for (size_t i = 0; i < ARRAY_LEN(silent); i++) {
+        assert_true(wait_for(&silent[i], WIRE_KIND_N));
+        assert_int_equal(silent[i].code, STATUS_TIMEOUT);
+        hang_up(&silent[i]);
+    }
+    assert_int_equal(serve_guard_counts(site.serve).silent, ARRAY_LEN(silent));
+    assert_false(other.done);
+    hang_up(&other);
+    site_close(&site);
+}
+
+/* Its link broke, but the target has not heard of that: all seats are taken, one of them by this
+ * client itself. */
+static void who_comes_back_finds_the_own_seat(void **state)
+{
+    (void)state;
+    struct site site;
+    struct seen first, stranger, again;
+    struct serve_options options = {.target = target_options_default()};
+    options.target.sessions_max = 1;
+    site_open(&site, options);
+    call(&site, &first, 7);
+    assert_true(wait_for(&first, WIRE_OPENED));
+    say_something(&first);
+    assert_true(wait_for(&first, WIRE_DECIDED));    /* the model is at work */
+    call(&site, &stranger, 8);
+    assert_true(wait_for(&stranger, WIRE_KIND_N));
+    assert_int_equal(stranger.code, STATUS_EXHAUSTED);
+    call_again(&site, &again, 7, 1);
+    assert_true(wait_for(&again, WIRE_OPENED));
+    assert_true(wait_for(&first, WIRE_KIND_N));
+    assert_int_equal(first.code, STATUS_CANCELLED);
+    assert_int_equal(metrics_value(site.metrics, TARGET_METRIC_RESUMED), 1);
+    assert_int_equal(metrics_value(site.metrics, TARGET_METRIC_REFUSED_FULL), 1);
+    say_something(&again);
+    assert_true(wait_for(&again, WIRE_UTTERANCE_FINAL));
+    hang_up(&first);
+    hang_up(&stranger);
+    hang_up(&again);
+    site_close(&site);
+}
+
+static void sessions_can_be_listed(void **state)
+{
+    (void)state;
+    struct site site;
+    struct seen idle, busy;
+    struct serve_session list[4];
+    size_t n;
+    struct error err;
+    struct serve_options options = {.target = target_options_default()};
+    site_open(&site, options);
+    assert_ok(serve_sessions(site.serve, list, ARRAY_LEN(list), &n, &err), &err);
+    assert_int_equal(n, 0);
+    call(&site, &idle, 0xAB);
+    assert_true(wait_for(&idle, WIRE_OPENED));
+    call_again(&site, &busy, 0xCD, 3);
+    assert_true(wait_for(&busy, WIRE_OPENED));
+    say_something(&busy);
+    assert_true(wait_for(&busy, WIRE_DECIDED));
+    assert_ok(serve_sessions(site.serve, list, ARRAY_LEN(list), &n, &err), &err);
+    assert_int_equal(n, 2);
+    assert_string_equal(list[0].id, "cd000000");    /* those at work first */
+    assert_string_equal(list[0].state, "working");
+    assert_int_equal(list[0].epoch, 3);
+    assert_non_null(strstr(list[0].client, "127.0.0.1"));
+    assert_string_equal(list[1].id, "ab000000");
+    assert_string_equal(list[1].state, "idle");
+    assert_int_equal(list[1].lag_us, 0);
+    assert_ok(serve_sessions(site.serve, list, 1, &n, &err), &err);
+    assert_int_equal(n, 1);
+    assert_string_equal(list[0].id, "cd000000");
+    assert_true(wait_for(&busy, WIRE_UTTERANCE_FINAL));
+    assert_ok(serve_sessions(site.serve, list, ARRAY_LEN(list), &n, &err), &err);
+    for (size_t i = 0; i < n; i++)
+        if (list[i].epoch == 3)
+            assert_true(list[i].lag_us > 0 && list[i].rows > 0 && list[i].windows == 1);
+    hang_up(&idle);
+    hang_up(&busy);
+    site_close(&site);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_target_says_so_at_once),
         cmocka_unit_test(the_time_of_a_session_ends),
+        cmocka_unit_test(who_says_nothing_takes_no_seat),
+        cmocka_unit_test(who_comes_back_finds_the_own_seat),
+        cmocka_unit_test(sessions_can_be_listed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
