@@ -1,7 +1,7 @@
 #!/bin/bash
 # certificates.sh FOLDER [TARGET_NAME...]: a certificate authority and certificates for a trial: coordinator (names:
-# coordinator, localhost) and target (target1, target2, localhost, or the given names), valid for 90 days. Keys that
-# exist are kept. Also the ticket keys: ticket-signer.keys for the coordinator, ticket-public.keys for targets. The group
+# coordinator, coordinator2, coordinator3, localhost) and target (target1, target2, localhost, or the given names), valid
+# for 90 days. Keys that exist are kept. Also the ticket keys: ticket-signer.keys for the coordinator, ticket-public.keys for targets. The group
 # 10001, that of the containers, may read them where this runs as root. For service use your own authority.
 set -eu
 folder=${1:?usage: certificates.sh FOLDER [TARGET_NAME...]}; shift
@@ -24,7 +24,7 @@ certificate() { # NAME DNS_NAMES...
     rm -f "$name.csr"
 }
 
-certificate coordinator coordinator localhost
+certificate coordinator coordinator coordinator2 coordinator3 localhost
 # shellcheck disable=SC2086
 certificate target $targets
 openssl verify -CAfile ca.pem coordinator.pem target.pem

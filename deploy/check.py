@@ -20,9 +20,9 @@ import yaml
 UTTERANCE_S = 30
 # Options that the programs will have; each is taken off this list by the change that adds it.
 PLANNED = set()
-# Secrets are made outside of the manifests; target.yaml and coordinator.yaml say what is in them.
+# Secrets are made outside of the manifests; the manifests say what is in them.
 SECRETS = {"specasr-coordinator-tls", "specasr-target-tls", "specasr-ca", "specasr-ticket-signer",
-           "specasr-ticket-public", "specasr-api-keys"}
+           "specasr-ticket-public", "specasr-api-keys", "specasr-etcd-tls", "specasr-etcd-client"}
 
 faults = []
 
@@ -36,11 +36,12 @@ def fault(where, what):
 LABELS = {"*": str}
 META = {"name!": str, "namespace": str, "labels": LABELS, "annotations": LABELS}
 SELECTOR = {"matchLabels!": LABELS}
-PROBE = {"httpGet!": {"path!": {"/healthz", "/readyz"}, "port!": str}, "periodSeconds": int, "timeoutSeconds": int,
-         "failureThreshold": int}
+PROBE = {"httpGet!": {"path!": {"/healthz", "/readyz", "/health"}, "port!": str}, "periodSeconds": int,
+         "timeoutSeconds": int, "failureThreshold": int}
 CONTAINER = {
     "name!": str, "image!": str, "args": [str], "command": [str],
-    "env": [{"name!": str, "value": str, "valueFrom": {"fieldRef!": {"fieldPath!": str}}}],
+    "env": [{"name!": str, "value": str, "valueFrom": {"fieldRef": {"fieldPath!": str},
+                                                       "configMapKeyRef": {"name!": str, "key!": str}}}],
     "ports": [{"name!": str, "containerPort!": int, "protocol": {"TCP"}}],
     "lifecycle": {"preStop!": {"exec!": {"command!": [str]}}},
     "startupProbe": PROBE, "livenessProbe": PROBE, "readinessProbe": PROBE,
@@ -61,26 +62,31 @@ POD = {
                  "persistentVolumeClaim": {"claimName!": str, "readOnly": bool}}],
 }
 TEMPLATE = {"metadata!": {"labels!": LABELS, "annotations": LABELS}, "spec!": POD}
+CLAIM = {"accessModes!": [{"ReadWriteMany", "ReadOnlyMany", "ReadWriteOnce"}],
+         "resources!": {"requests!": {"storage!": str}}}
 PORT_RULE = {"protocol!": {"TCP"}, "port!": int}
 SCALING = {"stabilizationWindowSeconds": int,
            "policies!": [{"type!": {"Pods", "Percent"}, "value!": int, "periodSeconds!": int}]}
 KINDS = {
     ("v1", "Namespace"): {},
     ("v1", "ConfigMap"): {"data!": LABELS},
-    ("v1", "Service"): {"spec!": {"clusterIP": {"None"}, "selector!": LABELS,
+    ("v1", "Service"): {"spec!": {"clusterIP": {"None"}, "publishNotReadyAddresses": bool, "selector!": LABELS,
                                   "ports!": [{"name!": str, "port!": int, "targetPort!": str}]}},
-    ("v1", "PersistentVolumeClaim"): {"spec!": {"accessModes!": [{"ReadWriteMany", "ReadOnlyMany", "ReadWriteOnce"}],
-                                                "resources!": {"requests!": {"storage!": str}}}},
+    ("v1", "PersistentVolumeClaim"): {"spec!": CLAIM},
     ("batch/v1", "Job"): {"spec!": {"backoffLimit": int, "ttlSecondsAfterFinished": int, "template!": TEMPLATE}},
     ("apps/v1", "Deployment"): {"spec!": {
         "replicas!": int, "progressDeadlineSeconds": int, "selector!": SELECTOR, "template!": TEMPLATE,
         "strategy": {"type!": {"Recreate", "RollingUpdate"},
                      "rollingUpdate": {"maxSurge": int, "maxUnavailable": int}}}},
+    ("apps/v1", "StatefulSet"): {"spec!": {
+        "replicas!": int, "serviceName!": str, "podManagementPolicy": {"Parallel", "OrderedReady"},
+        "selector!": SELECTOR, "template!": TEMPLATE,
+        "volumeClaimTemplates": [{"metadata!": {"name!": str}, "spec!": CLAIM}]}},
     ("policy/v1", "PodDisruptionBudget"): {"spec!": {"maxUnavailable": int, "minAvailable": int,
                                                      "selector!": SELECTOR}},
     ("networking.k8s.io/v1", "NetworkPolicy"): {"spec!": {
         "podSelector!": {"matchLabels": LABELS}, "policyTypes!": [{"Ingress", "Egress"}],
-        "ingress": [{"from": [{"namespaceSelector!": SELECTOR}], "ports": [PORT_RULE]}]}},
+        "ingress": [{"from": [{"namespaceSelector": SELECTOR, "podSelector": SELECTOR}], "ports": [PORT_RULE]}]}},
     ("autoscaling/v2", "HorizontalPodAutoscaler"): {"spec!": {
         "scaleTargetRef!": {"apiVersion!": str, "kind!": str, "name!": str}, "minReplicas!": int,
         "maxReplicas!": int, "behavior": {"scaleUp": SCALING, "scaleDown": SCALING},
@@ -156,7 +162,8 @@ def kind_of(objects, kind):
 
 
 def pods_of(objects):
-    return [(where, one["spec"]["template"]) for where, one in objects if one["kind"] in ("Deployment", "Job")]
+    return [(where, one["spec"]["template"]) for where, one in objects
+            if one["kind"] in ("Deployment", "StatefulSet", "Job")]
 
 
 def matches(labels, template):
@@ -166,7 +173,8 @@ def matches(labels, template):
 def check_selectors(objects):
     for where, one in objects:
         spec = one.get("spec", {})
-        if one["kind"] == "Deployment" and not matches(spec["selector"]["matchLabels"], spec["template"]):
+        if one["kind"] in ("Deployment", "StatefulSet") and \
+                not matches(spec["selector"]["matchLabels"], spec["template"]):
             fault(where, "the selector does not match its own template")
         wanted = spec.get("selector") if one["kind"] == "Service" else \
             spec["selector"]["matchLabels"] if one["kind"] == "PodDisruptionBudget" else None
@@ -180,9 +188,10 @@ def check_selectors(objects):
                     fault(where, f"no container has a port {port['targetPort']}")
 
 
-def check_pod(where, template, claims):
+def check_pod(where, template, claims, own_claims):
     spec = template["spec"]
     volumes = {volume["name"]: volume for volume in spec.get("volumes", [])}
+    volumes.update({name: {} for name in own_claims})
     used = set()
     for container in spec["containers"]:
         ports = {port["name"] for port in container.get("ports", [])}
@@ -201,6 +210,33 @@ def check_pod(where, template, claims):
             fault(where, f"volume {name}: everyone may read the secret")
         if "persistentVolumeClaim" in volume and volume["persistentVolumeClaim"]["claimName"] not in claims:
             fault(where, f"volume {name}: no such claim")
+
+
+def check_sets(objects):
+    """Pods with names: their Service is headless, and each name that stands anywhere is that of a pod."""
+    headless = {one["metadata"]["name"] for _, one in kind_of(objects, "Service")
+                if one["spec"].get("clusterIP") == "None"}
+    names = set()
+    for where, one in kind_of(objects, "StatefulSet"):
+        service = one["spec"]["serviceName"]
+        if service not in headless:
+            fault(where, f"no headless service {service}")
+        names |= {f"{one['metadata']['name']}-{i}.{service}" for i in range(one["spec"]["replicas"])}
+    for where, one in objects:
+        for name in set(re.findall(r"([a-z-]+-\d+\.[a-z-]+)\.specasr\.svc", json.dumps(one))) - names:
+            fault(where, f"no pod is called {name}")
+
+
+def check_variables(where, container, objects):
+    """$(NAME) in a command line is in env, and what env takes from a ConfigMap is there."""
+    env = {variable["name"]: variable.get("valueFrom", {}) for variable in container.get("env", [])}
+    for name in re.findall(r"\$\(([A-Z_]+)\)", " ".join(container.get("args", []))):
+        if name not in env:
+            fault(where, f"$({name}) is not in env")
+    maps = {one["metadata"]["name"]: one["data"] for _, one in kind_of(objects, "ConfigMap")}
+    for source in (source["configMapKeyRef"] for source in env.values() if "configMapKeyRef" in source):
+        if source["key"] not in maps.get(source["name"], {}):
+            fault(where, f"no ConfigMap {source['name']} with {source['key']}")
 
 
 def check_stop(where, template):
@@ -280,8 +316,13 @@ def check_manifests(paths, bin_folder):
         return []                       # the rest relies on the shape
     claims = {one["metadata"]["name"] for _, one in kind_of(objects, "PersistentVolumeClaim")}
     check_selectors(objects)
+    check_sets(objects)
+    own_claims = {where: [claim["metadata"]["name"] for claim in one["spec"].get("volumeClaimTemplates", [])]
+                  for where, one in kind_of(objects, "StatefulSet")}
     for where, template in pods_of(objects):
-        check_pod(where, template, claims)
+        check_pod(where, template, claims, own_claims.get(where, []))
+        for container in template["spec"]["containers"]:
+            check_variables(where, container, objects)
         for container in template["spec"]["containers"]:
             program = container["image"].split("/")[-1].split(":")[0]
             if program in ("coordinator", "target_node"):
@@ -352,13 +393,16 @@ def main():
     kinds = documented()
     if len(kinds) < 40:
         fault("docs/METRICS.md", f"only {len(kinds)} names were found: has its form changed?")
-    manifests = [f"{folder}/kubernetes/{name}.yaml"
-                 for name in ("namespace", "models", "coordinator", "target", "autoscaling")]
+    common = ["namespace", "models", "target", "autoscaling"]
+    queries = []
+    for more in (["coordinator"], ["several/coordinator", "several/etcd"]):
+        queries = check_manifests([f"{folder}/kubernetes/{name}.yaml" for name in common + more], bin_folder)
     expressions = []
-    for query in check_manifests(manifests, bin_folder):
+    for query in queries:
         check_names("adapter rule", query, kinds)
         expressions.append(query.replace("<<.LabelMatchers>>", 'pod="p"').replace("<<.GroupBy>>", "pod"))
-    check_compose(f"{folder}/compose.yaml", bin_folder)
+    for name in ("compose.yaml", "compose.several.yaml"):
+        check_compose(f"{folder}/{name}", bin_folder)
     check_units([f"{folder}/systemd/specasr-{name}.service" for name in ("target", "coordinator")], bin_folder)
     check_alerts(f"{folder}/prometheus/alerts.yml", kinds)
     expressions += check_dashboard(f"{folder}/grafana/specasr.json", kinds)

@@ -77,6 +77,14 @@ kubernetes/coordinator.yaml s/matchLabels: {app.*/matchLabels: {app: x}/
 kubernetes/coordinator.yaml s/livenessProbe/livenesProbe/
 kubernetes/autoscaling.yaml s/as: specasr_target_occupancy/as: specasr_target_load/
 kubernetes/autoscaling.yaml s/sum(specasr_target_sessions{/sum(specasr_target_session{/
+kubernetes/target.yaml s/key: coordinators/key: coordinator/
+kubernetes/several/coordinator.yaml s/serviceName: specasr-coordinators/serviceName: specasr-coordinator/
+kubernetes/several/coordinator.yaml s/specasr-etcd-2.specasr-etcd/specasr-etcd-3.specasr-etcd/
+kubernetes/several/coordinator.yaml s/--etcd-certificate=/--etcd-cert=/
+kubernetes/several/coordinator.yaml s/name: POD_NAME/name: POD/
+kubernetes/several/etcd.yaml s/{name: data, mountPath/{name: date, mountPath/
+kubernetes/several/etcd.yaml s/matchLabels: {app.kubernetes.io.name: specasr-etcd}$/matchLabels: {app: etcd}/
+compose.several.yaml s/depends_on: .etcd1/depends_on: [etcd0/
 compose.yaml s/coordinator:7700$/coordinator:7700\n      - --no-such-option/
 compose.yaml s/depends_on: .coordinator./depends_on: [boss]/
 prometheus/alerts.yml s/specasr_target_audit_mismatches_total/specasr_target_audit_mismatch_total/
