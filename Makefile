@@ -4,7 +4,8 @@
 #   make test     everything that proves it (installs and builds first)
 #   make all      build, and leave whisper-base.gguf and whisper-tiny.en.gguf in the model cache
 #   make build    only build (MODE=release|debug|asan|ubsan|tsan|cov)
-#   make unit     only the unit tests of MODE      make style   layers, lengths, banned calls
+#   make unit     only the unit tests of MODE, TEST_JOBS=n at a time (1)
+#   make style    layers, lengths, banned calls
 #   make cluster  one coordinator, two targets, eight clients on loopback, with a live view
 #   make models   fetch and convert the models     make deps    install Debian packages
 #   make fuzz     build the fuzz entries with libFuzzer (clang)

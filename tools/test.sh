@@ -65,15 +65,11 @@ deployment() {
     part deploy deploy/check.sh "$bin"
 }
 
-scripts() { # FOLDER: every executable script, BIN as its argument
-    local script any=0
-    for script in "$1"/*.sh; do
-        [ -x "$script" ] || continue
-        any=1
-        echo "-- $script"
-        part "$script" timeout --foreground 900 "$script" "$bin"
-    done
-    [ $any = 1 ] || { echo "test.sh: no script in $1"; failed=$((failed + 1)); }
+scripts() { # FOLDER: every executable script, the folder of the programs as its argument
+    local script all=()
+    for script in "$1"/*.sh; do [ ! -x "$script" ] || all+=("$script"); done
+    [ ${#all[@]} -gt 0 ] || { echo "test.sh: no script in $1"; failed=$((failed + 1)); return; }
+    TEST_JOBS=$jobs part "$1" tools/run_tests.sh build/release "${all[@]}"
 }
 
 stage() {
@@ -83,7 +79,7 @@ stage() {
     style) part style tools/check_style.sh; scripts tests/tools;;
     deploy) deployment;;
     models) part models make -s models;;
-    units) part units make -s -j"$jobs" unit;;
+    units) TEST_JOBS=$jobs part units make -s -j"$jobs" unit;;
     sanitizers) part asan sanitized asan "$fast"; part tsan sanitized tsan "$threaded";;
     neon) part neon tests/kernels/run_neon.sh;;
     golden | e2e) scripts "tests/$1";;

@@ -125,7 +125,7 @@ end_long "SIGTERM while serving: same text, and the next file by the second targ
 # opening is work on the utterance.
 begin_short() { # NAME
     start_target "$1" --model base --log-level debug || exit 2
-    "$bin/draft_node" --no-config --no-draft --deadline 1s --target "$address" "$good_file" >out 2>err & client_pid=$!
+    "$bin/draft_node" --no-config --no-draft --deadline 3s --target "$address" "$good_file" >out 2>err & client_pid=$!
     wait_for "$limit" grep -q 'session opened' "$1.log"
     local from; from=$(ticks_of "$target_pid")
     wait_for "$limit" has_used "$target_pid" $((from + 20)) || fail "begin_short" "the target does not work"

@@ -76,7 +76,7 @@ kill -KILL "$target_pid"; wait "$target_pid" 2>/dev/null
 # ---- a target that goes for good ----
 
 start_target gone --model base || exit 2
-begin_live gone --deadline 1s
+begin_live gone --deadline 3s
 kill -KILL "$target_pid"; wait "$target_pid" 2>/dev/null
 end_live 120
 verdict "target gone: the audio is kept" "$(why_not_kept here)"
@@ -84,7 +84,7 @@ verdict "target gone: the audio is kept" "$(why_not_kept here)"
 start_target gone_too --model base || exit 2
 mkdir elsewhere
 export TMPDIR=$work/elsewhere; folder=/proc # where nobody can write
-begin_live gone_too --deadline 1s
+begin_live gone_too --deadline 3s
 kill -KILL "$target_pid"; wait "$target_pid" 2>/dev/null
 end_live 120
 verdict "target gone, no place in the folder: kept in TMPDIR" "$(why_not_kept elsewhere)"
