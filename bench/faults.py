@@ -204,7 +204,7 @@ def main():
     parser.add_argument("--only", default="", help="cells whose name has this in it: \"kill -9\", \"verify\"")
     parser.add_argument("--repeat", type=int, default=1)
     args = parser.parse_args()
-    args.seed, failed, n = 1, 0, 0
+    args.seed, args.pace, failed, n = 1, soak.CURVE, 0, 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory() as work:
         cluster = Cluster(args, work)

@@ -1,8 +1,8 @@
-"""soak.py BIN [--minutes M] [--seed N]: a cluster of real processes at 80 % load that loses something all the time.
+"""soak.py BIN [--minutes M] [--seed N] [--pace FILE]: a cluster of real processes at 80 % load that loses something all the time.
 
 One coordinator, two targets behind relays, and as many clients (draft_node) as keep the targets' model threads at work
 for --load of their time. The model is the toy at the pace of a CPU (bench/curves/cpu-like-target.tsv), so that two processors
-are enough. Every few seconds something breaks: connections cut, a line frozen or closed or slow, a target killed (-9) and
+are enough; at a slower pace fewer clients make the same load, and it needs little of one. Every few seconds something breaks: connections cut, a line frozen or closed or slow, a target killed (-9) and
 started again, a target or the coordinator stopped (SIGSTOP) or killed. Checked:
 
   each text      token for token that of the target alone; each file of each client has one result
@@ -94,7 +94,7 @@ class Target(Process):
         self.relay = Process(name + "-relay", [soak.bin("relay"), "--no-config", "--control", self.control, "--seed",
                                                str(soak.random.randrange(1 << 30)), f"127.0.0.1:{port}"], soak.log(name + "-relay"))
         self.address = self.relay.start().wait_for(r"listening on (\S+)")
-        super().__init__(name, [soak.bin("target_node"), "--no-config", "--model", "toy:1", "--pace", CURVE, "--sessions",
+        super().__init__(name, [soak.bin("target_node"), "--no-config", "--model", "toy:1", "--pace", soak.args.pace, "--sessions",
                                 str(SESSIONS_MAX), "--listen", f"127.0.0.1:{port}", "--advertise", self.address, "--coordinator",
                                 soak.coordinator_address, "--metrics", f"127.0.0.1:{self.metrics_port}"], soak.log(name), port)
         self.busy, self.down = None, False
@@ -409,6 +409,7 @@ def main():
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--load", type=float, default=0.8, help="share of the targets' time (0.8)")
+    parser.add_argument("--pace", default=CURVE, help="of the targets: a curve")
     parser.add_argument("--every", type=float, default=8, help="seconds between faults, in the mean (8)")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
