@@ -43,8 +43,8 @@ struct gate_pass {
     char key[API_NAME_MAX + 1];             /* the name of the API key in the ticket; "": none */
 };
 
-/* Who is it? `ticket`: as the client sent it, NULL: none. STATUS_DENIED, _CORRUPT, _UNSUPPORTED;
- * the text is for the client. */
+/* Who is it? `ticket`: as the client sent it, NULL: none. STATUS_DENIED, _CORRUPT, _UNSUPPORTED,
+ * _EXHAUSTED (its time); the text is for the client. */
 MUST_CHECK enum status gate_check(struct gate *gate, const char *ticket, struct gate_pass *pass,
                                   struct error *err);
 

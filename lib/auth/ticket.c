@@ -239,11 +239,11 @@ static enum status check_claims(const struct ticket *ticket, const struct ticket
     if (!named)
         return error_set(err, STATUS_DENIED, "ticket: it is for other targets");
     if (check->now_s < ticket->not_before_s - check->skew_s)
-        return error_set(err, STATUS_DENIED, "ticket: not valid for another %lld s: do the clocks "
-                         "agree?", (long long)(ticket->not_before_s - check->now_s));
+        return error_set(err, STATUS_EXHAUSTED, "ticket: not valid for another %lld s: do the "
+                         "clocks agree?", (long long)(ticket->not_before_s - check->now_s));
     if (check->now_s >= ticket->expires_s + check->skew_s)
-        return error_set(err, STATUS_DENIED, "ticket: expired %lld s ago: ask the coordinator for "
-                         "a new one", (long long)(check->now_s - ticket->expires_s));
+        return error_set(err, STATUS_EXHAUSTED, "ticket: expired %lld s ago: ask the coordinator "
+                         "for a new one", (long long)(check->now_s - ticket->expires_s));
     return STATUS_OK;
 }
 

@@ -110,9 +110,10 @@ struct ticket_check {
     int64_t skew_s;                     /* how far clocks may differ, usually 60 */
 };
 
-/* STATUS_CORRUPT: no ticket; _UNSUPPORTED: another version; _DENIED: signature, key, audience or
- * time. The text says which, in seconds where it is time, and repeats nothing that the bytes
- * claim. *out is zeroed on failure. */
+/* STATUS_CORRUPT: no ticket; _UNSUPPORTED: another version; _DENIED: signature, key or audience;
+ * _EXHAUSTED: its time is over or has not come, which a later try with a new ticket may mend. The
+ * text says which, in seconds where it is time, and repeats nothing that the bytes claim. *out is
+ * zeroed on failure. */
 MUST_CHECK enum status ticket_verify(const struct ticket_keys *keys, const uint8_t *data,
                                      size_t size, const struct ticket_check *check,
                                      struct ticket *out, struct error *err);

@@ -185,6 +185,7 @@ struct sim *sim_new(struct world *world, const struct sim_options *options)
     sim->options = *options;
     sim->random = options->seed;
     sim->trace = getenv("SIM_TRACE") != NULL;
+    sim_tickets_init(sim);
     for (uint32_t i = 0; i < options->n_targets; i++) {
         struct sim_target *target = &sim->targets[i];
         node_init(sim, &target->node, NULL);

@@ -1,5 +1,5 @@
 /* sim.h: a cluster in one process, in virtual time, under a seed: production sessions, scheduling,
- * drafting, reconnecting and frames; machines, links and their faults are simulated.
+ * drafting, reconnecting, frames and tickets; machines, links and their faults are simulated.
  *
  *     queue of (time, what)  -->  a target's turn: takes frames, ticks      work moves its clock
  *                            -->  a client's turn: feeds, steps, looks      as the cost curve says
@@ -55,7 +55,7 @@ struct sim_options {
     const struct pace *target_pace, *draft_pace;    /* borrowed */
     const struct pace *colocated_pace;      /* drafts are made on the targets; NULL: they are not */
     uint32_t colocated_depth;               /* so far ahead */
-    bool skew;                              /* clocks differ: origin, and 0.5 % in rate */
+    bool skew;                              /* clocks differ: origin, 0.5 % of rate; dates: 50 s */
     uint64_t patience_us;                   /* of clients without a target; 0: a minute */
 };
 
@@ -68,6 +68,8 @@ enum sim_fault_kind {
     SIM_DRAIN_TARGET,                       /* ends within 2 s; a new process after duration_us */
     SIM_SLOW_READER,                        /* the client takes no frames for duration_us */
     SIM_FREEZE_CLIENT,
+    SIM_STEP_TARGET,                        /* its date jumps by step_s, for duration_us ... */
+    SIM_STEP_COORDINATOR,                   /* ... of who signs tickets; and the client is cut */
     SIM_KILL_CLIENT                         /* its machine is gone for good */
 };
 
@@ -93,6 +95,7 @@ struct sim_fault {
     int client;                             /* SIM_ANY: all (partition, at a time) */
     int target;                             /* SIM_ANY: the one that serves the client */
     uint64_t duration_us;
+    int64_t step_s;
 };
 
 struct sim;

@@ -93,8 +93,10 @@ static void link_failed(struct sim_client *c, enum status code, const char *why,
         for (uint32_t i = 0; i < c->history.n; i++)
             c->history.told[i].n_resumes += !c->history.told[i].ended;
     }
-    if (!reconnect_failed(&c->reconnect, clock_us(&c->engine.clock), code, retry_ms))
+    if (!reconnect_failed(&c->reconnect, clock_us(&c->engine.clock), code, retry_ms)) {
         sim_violated(sim, "client %u: no target serves it: %s", c->number, why);
+        c->done = true;
+    }
 }
 
 static void call(struct sim_client *c)
@@ -102,6 +104,9 @@ static void call(struct sim_client *c)
     struct sim *sim = c->node.sim;
     uint32_t number = (c->plan.first_target + c->reconnect.target) % sim->options.n_targets;
     sim_trace(sim, c->node.now_us, "client %u: calls target %u", c->number, number);
+    if (c->called)                          /* that one failed: as draft_node/link.c */
+        sim_ticket_ask(c);
+    c->called = true;
     c->line = line_open(c, &sim->targets[number]);
 }
 
@@ -111,6 +116,8 @@ static void look_after_link(struct sim_client *c)
                                   .expects = client_expects(c->client),
                                   .idle = client_n_open(c->client) == 0};
     struct error why;
+    if (c->done)
+        return;
     switch (reconnect_look(&c->reconnect, &seen, &why)) {
     case RECONNECT_CALL:
         call(c);
@@ -327,6 +334,7 @@ uint32_t sim_add_client(struct sim *sim, const struct sim_plan *plan)
         .patience_us = sim->options.patience_us ? sim->options.patience_us : 60000000,
         .seed = sim->options.seed * 1000003u + number};
     reconnect_init(&c->reconnect, &options, clock_us(&c->engine.clock));
+    sim_ticket_now(c);
     node_wake(&c->node, sim->now_us);
     return number;
 }

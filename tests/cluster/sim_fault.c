@@ -3,7 +3,7 @@
 
 static const char *const names[] = {"cut", "move", "partition", "target frozen", "target crashed",
                                     "target drains", "slow reader", "client frozen",
-                                    "client killed"};
+                                    "target's date", "coordinator's date", "client killed"};
 
 /* ---- what happens to whom ---- */
 
@@ -128,6 +128,15 @@ static void happen(struct sim *sim, const struct sim_fault *fault)
         break;
     case SIM_FREEZE_CLIENT:
         freeze(sim, fault->client, SIM_ANY, until);
+        break;
+    case SIM_STEP_TARGET:
+        sim_date_step(sim, &sim->targets[fault->target].node.date_off_s, fault->step_s,
+                      fault->duration_us);
+        cut(sim, fault->client, SIM_ANY);
+        break;
+    case SIM_STEP_COORDINATOR:
+        sim_date_step(sim, &sim->coordinator_off_s, fault->step_s, fault->duration_us);
+        cut(sim, fault->client, SIM_ANY);
         break;
     case SIM_KILL_CLIENT:
         kill_client(sim, fault->client);

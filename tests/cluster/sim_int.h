@@ -2,6 +2,7 @@
 #ifndef TESTS_CLUSTER_SIM_INT_H
 #define TESTS_CLUSTER_SIM_INT_H
 
+#include "auth/ticket.h"
 #include "engine/admit.h"
 #include "engine/reconnect.h"
 #include "sim.h"
@@ -26,6 +27,7 @@ struct node {
     uint64_t now_us;                        /* own progress in the sim's time */
     uint64_t origin_us;                     /* its clock shows origin + rate * now */
     double rate;
+    int64_t date_off_s;                     /* its date is wrong by that */
     bool down;
     uint64_t frozen_until_us;
     uint64_t wake_us;                       /* of the turn that is due; UINT64_MAX: none */
@@ -60,6 +62,7 @@ struct line {
     bool severed;                           /* nothing sent arrives, and nobody is told */
     bool closed[2];                         /* that side hears nothing any more */
     struct admit_seat seat;                 /* at the target */
+    struct ticket_bytes ticket;             /* that the call carries */
     struct direction {                      /* by receiving side */
         struct item *items;                 /* first .. n */
         uint32_t first, n, max;
@@ -105,8 +108,9 @@ struct sim_client {
     struct spec_calibration calibration;
     struct reconnect reconnect;
     struct line *line;                      /* NULL: none */
-    bool open_sent, done, killed;
+    bool called, open_sent, done, killed;
     uint64_t reads_from_us;                 /* slow reader */
+    struct ticket_bytes ticket;             /* the newest that has come */
     uint64_t lost_us;                       /* heard last of a lost session; 0: there is one */
     struct history history;
     uint64_t draft_steps;                   /* of utterances that ended */
@@ -125,6 +129,9 @@ struct sim {
     uint64_t now_us;                        /* time of the event at work */
     uint64_t done_us;
     bool trace;
+    struct ticket_signer signer;            /* of the coordinator */
+    struct ticket_keys keys;                /* that targets know */
+    int64_t coordinator_off_s;              /* its date is wrong by that */
     struct sim_event *events;               /* heap */
     uint32_t n_events, events_max;
     uint64_t n_ordered;
@@ -165,6 +172,20 @@ uint64_t node_from_clock(const struct node *node, uint64_t clock_us);
 bool node_take(struct node *node, struct item *item);
 void node_clear_inbox(struct node *node);
 struct toy_time node_time(struct node *node, const struct pace *pace);
+
+/* ---- sim_ticket.c ---- */
+
+void sim_tickets_init(struct sim *sim);
+
+/* Has the coordinator sign another ticket for the client; it comes a round trip later. */
+void sim_ticket_ask(struct sim_client *client);
+void sim_ticket_now(struct sim_client *client);
+
+/* As target_node/gate.c lets a call in. */
+enum status sim_ticket_check(const struct line *line, struct error *err);
+
+/* A date jumps. */
+void sim_date_step(struct sim *sim, int64_t *off_s, int64_t step_s, uint64_t duration_us);
 
 /* ---- sim_line.c ---- */
 

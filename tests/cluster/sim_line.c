@@ -142,7 +142,8 @@ struct line *line_open(struct sim_client *client, struct sim_target *target)
         sim->lines = sim_grow(sim->lines, &sim->lines_max, sizeof(*sim->lines));
     sim->lines[sim->n_lines] = line;
     *line = (struct line){.sim = sim, .client = client, .target = target,
-                          .number = sim->n_lines++, .opened_us = client->node.now_us};
+                          .number = sim->n_lines++, .opened_us = client->node.now_us,
+                          .ticket = client->ticket};
     push(line, TARGET_SIDE, (struct item){.kind = ITEM_OPEN, .sent_us = line->opened_us});
     sim_at(sim, line->opened_us + ACCEPT_US, not_accepted, line, 0);
     return line;

@@ -23,6 +23,7 @@ void node_init(struct sim *sim, struct node *node, void (*turn)(struct node *nod
     if (sim->options.skew) {
         node->rate = 0.995 + 0.00001 * (double)sim_draw(sim, 1000);
         node->origin_us = sim_draw(sim, UINT64_C(1) << 40);
+        node->date_off_s = (int64_t)sim_draw(sim, 51) - 25;
     }
 }
 

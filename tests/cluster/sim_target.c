@@ -94,13 +94,19 @@ bool sim_target_admits(struct line *line)
     char name[ADMIT_NAME_MAX];
     uint64_t owner = line->client->plan.owner;
     struct wire_frame frame = {.kind = WIRE_ERROR};
-    frame.u.error = (struct wire_error){.code = STATUS_EXHAUSTED, .fatal = true};
     snprintf(name, sizeof(name), "%s %llu", owner ? "owner" : "client",
              owner ? (unsigned long long)owner : line->client->number);
-    enum status rc =
-        admit_enter(target->admission, name, &line->seat, &frame.u.error.retry_ms, &err);
+    enum status rc = sim_ticket_check(line, &err);
+    if (rc == STATUS_EXHAUSTED)
+        frame.u.error.retry_ms = admit_retry_ms(target->admission);
+    if (rc == STATUS_OK)
+        rc = admit_enter(target->admission, name, &line->seat, &frame.u.error.retry_ms, &err);
     if (rc == STATUS_OK)
         return true;
+    sim_trace(line->sim, now, "target %u: refuses client %u: %s", target->number,
+              line->client->number, err.text);
+    frame.u.error.code = rc;
+    frame.u.error.fatal = true;
     snprintf(frame.u.error.message, sizeof(frame.u.error.message), "%s", err.text);
     (void)line_send(line, CLIENT_SIDE, &frame, now);
     line_close(line, TARGET_SIDE, now, rc, err.text);
