@@ -127,6 +127,8 @@ enum status seats_enter(struct seats *seats, const struct seats_ask *ask, struct
     *seat = (struct seat){.epoch = ask->epoch};
     memcpy(seat->session, ask->session, sizeof(seat->session));
     enum status rc = gate_check(seats->options.gate, ask->ticket, &seat->pass, err);
+    if (rc == STATUS_EXHAUSTED)             /* a ticket whose time is wrong: with a new one */
+        *retry_ms = admit_retry_ms(seats->admission);
     if (rc != STATUS_OK)
         return rc;
     pthread_mutex_lock(&seats->lock);

@@ -99,8 +99,8 @@ static void a_ticket_for_this_target_and_this_hour(void **state)
     assert_int_equal(enter(&f, "here:1", 0, &pass), STATUS_OK);
     gate_leave(f.gate, &pass);
     assert_int_equal(enter(&f, "there:1", 0, &pass), STATUS_DENIED);
-    assert_int_equal(enter(&f, "here:1", -7200, &pass), STATUS_DENIED);
-    assert_int_equal(enter(&f, "here:1", 7200, &pass), STATUS_DENIED);
+    assert_int_equal(enter(&f, "here:1", -7200, &pass), STATUS_EXHAUSTED);
+    assert_int_equal(enter(&f, "here:1", 7200, &pass), STATUS_EXHAUSTED);
     assert_int_equal(gate_check(f.gate, NULL, &pass, &err), STATUS_DENIED);
     assert_non_null(strstr(err.text, "--coordinator"));
     assert_int_equal(gate_check(f.gate, "xyz", &pass, &err), STATUS_CORRUPT);
