@@ -156,11 +156,9 @@ static bool stops_early(const struct drafter *drafter)
     struct spec_stop stop = {
         .theta = policy->theta, .cap = policy->cap, .calibration = drafter->options.calibration,
         .costs = {.pass_us = drafter->price.step_us,
+                  .row_us = drafter->price.row_us,
                   .reuse = policy->recycle ? reuse : 0.0f,
                   .draft_us = (float)stats->decode_us / (float)MAX(stats->steps, 1u)}};
-    /* A target that proposes by itself takes the rows that pay, and keeps the rest of the draft. */
-    if (!policy->realign)
-        stop.costs.row_us = drafter->price.row_us;
     return spec_stop_here(&stop, confidence, n);
 }
 

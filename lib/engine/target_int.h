@@ -70,6 +70,7 @@ struct draft_habits {
     float first_us;                         /* from a window's complete audio to its first draft */
     float again_us;                         /* from a surprise to the next draft */
     float tokens;                           /* decided per pass with a fresh draft */
+    float late_tokens, late_us;             /* passes and waits of late */
     float shortest_us;                      /* waits for a draft that was asked for */
 };
 

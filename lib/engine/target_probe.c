@@ -7,16 +7,22 @@
  */
 #include "engine/target_int.h"
 
-/* The first pass only warms up; then all of them up, down and up again: of each the one of three
- * times is likely to be undisturbed. */
-enum { SWEEPS = 3, STEPS = 1 + SWEEPS * SPEC_COST_KNOTS };
+/* The first pass only warms up. Then rounds: all row counts up, and some times more those that one
+ * session has, which cost little: of each the one or the other time is likely to be undisturbed. */
+enum {
+    ROUNDS = 3,
+    FEW = 7,                                /* knots up to 16 rows */
+    FEW_AGAIN = 3,
+    ROUND = SPEC_COST_KNOTS + FEW_AGAIN * FEW,
+    STEPS = 1 + ROUNDS * ROUND
+};
 
 static uint32_t rows_of(uint32_t step)
 {
     if (step == 0)
         return spec_cost_rows[0];
-    uint32_t sweep = (step - 1) / SPEC_COST_KNOTS, k = (step - 1) % SPEC_COST_KNOTS;
-    return spec_cost_rows[sweep % 2 ? SPEC_COST_KNOTS - 1 - k : k];
+    uint32_t at = (step - 1) % ROUND;
+    return spec_cost_rows[at < SPEC_COST_KNOTS ? at : (at - SPEC_COST_KNOTS) % FEW];
 }
 
 static enum status probe_open(struct target *target, struct error *err)

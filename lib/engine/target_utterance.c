@@ -24,6 +24,10 @@ static const float survival_min = 0.05f;
 /* The shortest wait for a draft so far is forgotten by so much with each that follows. */
 static const float longer = 1.05f;
 
+/* What a pass adds to the rate of late is forgotten by so much with each that follows; and what it
+ * is believed to be at first weighs as much as so many tokens. */
+static const float late_kept = 0.9f, prior_tokens = 16.0f;
+
 /* Steps of a draft model in plain steps: of one, and of as many as the client sends at once. */
 static const float first_token = 0.15f, few_tokens = 2.0f;
 
@@ -369,6 +373,15 @@ static uint32_t nodes_max(const struct target_session *session, const struct utt
     return rows > 0 ? MIN(n, rows - MIN(attempt_pending(&u->attempt), rows)) : n;
 }
 
+/* Tokens a microsecond of passes and waits of late; before there are any, as if they had been
+ * twice as fast as plain steps. */
+static float rate_of_late(const struct target_session *session)
+{
+    const struct draft_habits *habits = &session->habits;
+    float prior_us = prior_tokens / 2.0f * spec_cost_us(&session->target->cost, 1);
+    return (prior_tokens + habits->late_tokens) / (prior_us + habits->late_us);
+}
+
 static struct spec_turn decide_turn(struct target_session *session, struct utterance *u)
 {
     struct target *target = session->target;
@@ -381,6 +394,7 @@ static struct spec_turn decide_turn(struct target_session *session, struct utter
         .n_fixed = MIN(attempt_pending(&u->attempt), (uint32_t)BACKEND_ROWS_MAX),
         .n_nodes_max = nodes_max(session, u),
         .row_price = session->ask.row_price,
+        .rate = session->mode == SPEC_MODE_TURNS ? rate_of_late(session) : 0.0f,
         .survival_min = takes_all(session) ? 0.0f : survival_min,
         .window_begun = u->attempt.n_decided > 0,
         .draft_fresh = is_fresh(session, u),
@@ -424,8 +438,10 @@ static void end_wait(struct target_session *session, struct utterance *u)
     if (u->waiting && session->mode == SPEC_MODE_FREE)
         spec_balance_wait(&u->balance,
                           (float)(MIN(now, u->waiting_until_us) - u->waiting_since_us));
-    if (u->waiting && u->attempt.n_decided > 0)
+    if (u->waiting && u->attempt.n_decided > 0) {
         learn_asking(&session->habits, us);
+        session->habits.late_us += us;
+    }
     u->waiting = false;
 }
 
@@ -521,6 +537,12 @@ static void detected(struct target_session *session, struct utterance *u)
     begin_attempt(session, u);
 }
 
+static void learn_rate(struct draft_habits *habits, uint32_t n_new, float us)
+{
+    habits->late_tokens = late_kept * habits->late_tokens + (float)n_new;
+    habits->late_us = late_kept * habits->late_us + us;
+}
+
 /* Bookkeeping of a pass that decided tokens; true: the text has left the draft, which the client
  * should know at once. */
 static bool learn_pass(struct target_session *session, struct utterance *u, uint32_t n_new,
@@ -531,6 +553,7 @@ static bool learn_pass(struct target_session *session, struct utterance *u, uint
     const struct spec_cost *cost = &session->target->cost;
     /* an interrupted pass says nothing about drafts */
     us = fminf(us, spec_cost_us(cost, attempt->n_pending + attempt->tree.n));
+    learn_rate(&session->habits, n_new, us);
     if (attempt->tree.n > 0) {
         spec_balance_pass(&u->balance, cost, attempt->n_pending, n_new, us);
         if (!u->draft_tried)

@@ -99,18 +99,65 @@ static void make_monotone(struct spec_cost *cost)
     }
 }
 
+static float slope(const float *us, uint32_t from, uint32_t to)
+{
+    return (us[to] - us[from]) / (float)(spec_cost_rows[to] - spec_cost_rows[from]);
+}
+
 static float curve_us(const float *us, uint32_t n_rows)
 {
     uint32_t k = knot_below(n_rows);
     return us[k] + knot_share(k, n_rows) * (us[k + 1] - us[k]);
 }
 
-/* Row counts away from knot k and k + 1, which were just seen. */
-static void relax_others(struct spec_cost *cost, uint32_t seen)
+/* The least times as a convex curve below them (lower hull), since a further row costs no less than
+ * the one before; 0 where no time is known. */
+static void convex_shape(const struct spec_cost *cost, float *hull)
+{
+    uint32_t corner[SPEC_COST_KNOTS];
+    uint32_t n = 0;
+    for (uint32_t k = 0; k < SPEC_COST_KNOTS; k++) {
+        hull[k] = 0.0f;
+        if (cost->shape_us[k] <= 0.0f)
+            continue;
+        while (n > 1 && slope(cost->shape_us, corner[n - 2], corner[n - 1]) >=
+                            slope(cost->shape_us, corner[n - 1], k))
+            n--;
+        corner[n++] = k;
+    }
+    for (uint32_t c = 0; c < n; c++) {
+        hull[corner[c]] = cost->shape_us[corner[c]];
+        for (uint32_t k = corner[c] + 1; c + 1 < n && k < corner[c + 1]; k++)
+            if (cost->shape_us[k] > 0.0f)
+                hull[k] = cost->shape_us[corner[c]] +
+                          slope(cost->shape_us, corner[c], corner[c + 1]) *
+                              (float)(spec_cost_rows[k] - spec_cost_rows[corner[c]]);
+    }
+}
+
+/* Row counts away from the knots first to last, which were just seen. */
+static void relax_others(struct spec_cost *cost, const float *hull, uint32_t first, uint32_t last)
 {
     for (uint32_t k = 0; k < SPEC_COST_KNOTS; k++)
-        if (k != seen && k != seen + 1 && cost->shape_us[k] > 0.0f)
-            cost->us[k] += relax * (cost->shape_us[k] * cost->scale - cost->us[k]);
+        if ((k < first || k > last) && hull[k] > 0.0f)
+            cost->us[k] += relax * (hull[k] * cost->scale - cost->us[k]);
+}
+
+/* A pass between knot k and k + 1 says as well what rows can cost. */
+static void follow_shape(struct spec_cost *cost, uint32_t k, uint32_t n_rows, float us)
+{
+    float hull[SPEC_COST_KNOTS];
+    float share = knot_share(k, n_rows);
+    if (cost->shape_us[k] <= 0.0f || cost->shape_us[k + 1] <= 0.0f)
+        return;
+    float lower = fminf(us / curve_us(cost->shape_us, n_rows), 1.0f);
+    if (share < 1.0f)
+        cost->shape_us[k] *= lower;
+    if (share > 0.0f)
+        cost->shape_us[k + 1] *= lower;
+    convex_shape(cost, hull);
+    cost->scale += (us / curve_us(hull, n_rows) - cost->scale) / memory;
+    relax_others(cost, hull, share < 1.0f ? k : k + 1, share > 0.0f ? k + 1 : k);
 }
 
 void spec_cost_observe(struct spec_cost *cost, uint32_t n_rows, float us)
@@ -126,10 +173,7 @@ void spec_cost_observe(struct spec_cost *cost, uint32_t n_rows, float us)
     knot_move(cost, k + 1, share, us - before_us);
     float ratio = spec_cost_us(cost, n_rows) / before_us;
     scale_unmeasured(cost, share < 0.5f ? k : k + 1, ratio);
-    if (cost->shape_us[k] > 0.0f && cost->shape_us[k + 1] > 0.0f) {
-        cost->scale += (us / curve_us(cost->shape_us, n_rows) - cost->scale) / memory;
-        relax_others(cost, k);
-    }
+    follow_shape(cost, k, n_rows, us);
     make_monotone(cost);
 }
 
@@ -139,12 +183,16 @@ void spec_cost_probe(struct spec_cost *cost, uint32_t n_rows, float us)
     while (k + 1 < SPEC_COST_KNOTS && spec_cost_rows[k] < n_rows)
         k++;
     SA_ASSERT(spec_cost_rows[k] == n_rows && us > 0.0f);
+    float hull[SPEC_COST_KNOTS];
     float *shape = &cost->shape_us[k];
     float before_us = cost->us[k];
     *shape = *shape > 0.0f ? fminf(*shape, us) : us;
-    cost->us[k] = *shape;
-    cost->weight[k] = 1.0f;
     cost->scale = 1.0f;
+    convex_shape(cost, hull);
+    for (uint32_t i = 0; i < SPEC_COST_KNOTS; i++)
+        if (hull[i] > 0.0f)
+            cost->us[i] = hull[i];
+    cost->weight[k] = 1.0f;
     scale_unmeasured(cost, k, cost->us[k] / before_us);
     make_monotone(cost);
 }
@@ -168,6 +216,7 @@ struct spec_rows spec_rows_worth(const struct spec_rows_ask *ask)
     float base_us = spec_cost_us(ask->cost, ask->n_fixed);
     struct spec_rows best = {0, 1.0f, base_us};
     float best_rate = 1.0f / base_us;
+    float best_gain = 1.0f - ask->rate * base_us;
     float expected = 1.0f, spared_us = 0.0f;
     uint32_t n_max = MIN(ask->tree->n, ask->n_nodes_max);
     for (uint32_t n = 1; n <= n_max; n++) {
@@ -177,9 +226,12 @@ struct spec_rows spec_rows_worth(const struct spec_rows_ask *ask)
             break;
         if (ask->tree->node[n - 1].token == ask->end)
             spared_us += survival[n - 1] * spec_cost_us(ask->cost, 1);
-        float rate = expected / fmaxf(base_us + price * (us - base_us) - spared_us, 1.0f);
-        if (rate > best_rate || price == 0.0f) {
+        float paid_us = fmaxf(base_us + price * (us - base_us) - spared_us, 1.0f);
+        float rate = expected / paid_us;
+        float gain = expected - ask->rate * paid_us;
+        if ((ask->rate > 0.0f ? gain > best_gain : rate > best_rate) || price == 0.0f) {
             best_rate = rate;
+            best_gain = gain;
             best = (struct spec_rows){n, expected, us};
         }
     }

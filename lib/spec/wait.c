@@ -45,6 +45,7 @@ static struct spec_rows best_pass(const struct spec_turn_ask *ask, bool on_credi
         .n_nodes_max = ask->n_nodes_max,
         .us_max = unlimited ? INFINITY : spec_cost_us(ask->cost, ask->n_fixed) + risk_us,
         .price = ask->row_price,
+        .rate = ask->rate,
         .survival_min = ask->survival_min,
         .end = ask->end,
     };

@@ -69,6 +69,7 @@ struct spec_turn_ask {
     const struct spec_balance *balance;
     uint32_t n_fixed;                   /* rows that come anyway: root and prompt; at least 1 */
     uint32_t n_nodes_max;               /* cap: 64 - n_fixed, positions and tokens left */
+    float rate;                         /* tokens per us of late (price.h); 0: not known */
     float row_price;                    /* negative: measured; 0: free, whatever the balance */
     float survival_min;                 /* of a node; rarer ones are not worth a row at any price */
     bool window_begun;                  /* a token of this window and attempt is decided */

@@ -110,6 +110,35 @@ static void an_unlucky_measurement_is_forgotten(void **state)
     assert_true(fabsf(spec_cost_us(&cost, 8) / true_us(8) - 1.0f) < 0.05f);
 }
 
+/* All times of 8 rows were disturbed: what 6 and 12 take says that they cannot be so dear. */
+static void a_disturbed_probe_is_seen_by_its_neighbours(void **state)
+{
+    (void)state;
+    struct spec_cost cost;
+    spec_cost_init(&cost, 4000.0f, 500.0f);
+    probe_all(&cost, 1.0f);
+    float fair_us = spec_cost_us(&cost, 8);
+    spec_cost_init(&cost, 4000.0f, 500.0f);
+    for (size_t i = 0; i < SPEC_COST_KNOTS; i++) {
+        uint32_t n = spec_cost_rows[i];
+        spec_cost_probe(&cost, n, (n == 8 ? 2.0f : 1.0f) * true_us(n));
+    }
+    assert_true(fabsf(spec_cost_us(&cost, 8) / fair_us - 1.0f) < 0.01f);
+}
+
+/* The whole probe was disturbed: passes of 6 rows show how fast the machine is, and rows that no
+ * pass has follow at a fraction of their time. */
+static void passes_correct_a_disturbed_probe(void **state)
+{
+    (void)state;
+    struct spec_cost cost;
+    spec_cost_init(&cost, 4000.0f, 500.0f);
+    probe_all(&cost, 3.0f);
+    for (int i = 0; i < 200; i++)
+        spec_cost_observe(&cost, i % 2 ? 6 : 1, true_us(i % 2 ? 6 : 1));
+    assert_true(spec_cost_us(&cost, 8) < 1.25f * true_us(8));
+}
+
 /* The machine becomes twice as slow: what is not tried becomes dearer as well. */
 static void what_no_pass_has_follows_the_machine(void **state)
 {
@@ -130,8 +159,13 @@ static void rows_are_taken_for_the_best_rate(void **state)
         struct spec_tree tree = random_best_first(&seed);
         struct spec_cost cost;
         spec_cost_init(&cost, 3000.0f, support_uniform(&seed, 1.0f, 2500.0f));
-        struct spec_rows_ask ask = {&tree, &cost, 1 + (uint32_t)(support_random(&seed) % 4), 50,
-                                    support_uniform(&seed, 3000.0f, 60000.0f), -1.0f, 0.0f, -1};
+        struct spec_rows_ask ask = {.tree = &tree,
+                                    .cost = &cost,
+                                    .n_fixed = 1 + (uint32_t)(support_random(&seed) % 4),
+                                    .n_nodes_max = 50,
+                                    .us_max = support_uniform(&seed, 3000.0f, 60000.0f),
+                                    .price = -1.0f,
+                                    .end = -1};
         struct spec_rows got = spec_rows_worth(&ask);
         float survival[SPEC_NODES_MAX];
         spec_tree_survival(&tree, survival);
@@ -148,6 +182,34 @@ static void rows_are_taken_for_the_best_rate(void **state)
     }
 }
 
+/* Where the rate of late is known, a row is taken that decides more in its time than that. */
+static void rows_are_taken_that_beat_the_rate_of_late(void **state)
+{
+    (void)state;
+    uint64_t seed = 10;
+    uint32_t n_more = 0;
+    for (int round = 0; round < 200; round++) {
+        struct spec_tree tree = random_best_first(&seed);
+        struct spec_cost cost;
+        spec_cost_init(&cost, 3000.0f, support_uniform(&seed, 1.0f, 2500.0f));
+        struct spec_rows_ask ask = {.tree = &tree, .cost = &cost, .n_fixed = 1, .n_nodes_max = 50,
+                                    .us_max = INFINITY, .price = -1.0f, .end = -1};
+        uint32_t n_alone = spec_rows_worth(&ask).n_nodes;
+        ask.rate = support_uniform(&seed, 1e-4f, 2e-3f);
+        struct spec_rows got = spec_rows_worth(&ask);
+        float survival[SPEC_NODES_MAX];
+        spec_tree_survival(&tree, survival);
+        double expected = 1.0, got_gain = (double)got.expected - (double)ask.rate * (double)got.us;
+        for (uint32_t n = 0; n <= 50; n++) {
+            expected += n > 0 ? survival[n - 1] : 0.0;
+            double us = spec_cost_us(&cost, 1 + n);
+            assert_true(expected - (double)ask.rate * us <= got_gain + 1e-3);
+        }
+        n_more += got.n_nodes > n_alone;
+    }
+    assert_true(n_more > 20);               /* sure drafts go on where the mean is worse */
+}
+
 static void free_rows_are_all_taken_and_dear_rows_none(void **state)
 {
     (void)state;
@@ -155,7 +217,8 @@ static void free_rows_are_all_taken_and_dear_rows_none(void **state)
     struct spec_tree tree = random_best_first(&seed);
     struct spec_cost cost;
     spec_cost_init(&cost, 3000.0f, 2999.0f);
-    struct spec_rows_ask ask = {&tree, &cost, 1, 40, INFINITY, 0.0f, 0.0f, -1};
+    struct spec_rows_ask ask = {.tree = &tree, .cost = &cost, .n_fixed = 1, .n_nodes_max = 40,
+                                .us_max = INFINITY, .price = 0.0f, .end = -1};
     assert_int_equal(spec_rows_worth(&ask).n_nodes, 40);
     float survival[SPEC_NODES_MAX];
     spec_tree_survival(&tree, survival);
@@ -177,8 +240,11 @@ int main(void)
         cmocka_unit_test(the_estimate_is_monotone_whatever_is_measured),
         cmocka_unit_test(one_measurement_scales_what_was_never_seen),
         cmocka_unit_test(an_unlucky_measurement_is_forgotten),
+        cmocka_unit_test(a_disturbed_probe_is_seen_by_its_neighbours),
+        cmocka_unit_test(passes_correct_a_disturbed_probe),
         cmocka_unit_test(what_no_pass_has_follows_the_machine),
         cmocka_unit_test(rows_are_taken_for_the_best_rate),
+        cmocka_unit_test(rows_are_taken_that_beat_the_rate_of_late),
         cmocka_unit_test(free_rows_are_all_taken_and_dear_rows_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
