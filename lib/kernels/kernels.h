@@ -87,23 +87,34 @@ struct attention {
 /* Rows of one attention call that are worked on together; more rows are taken in such groups. */
 enum { ATTENTION_ROWS = 24 };
 
+/* Outputs of a wide matrix are looked at by groups of so many panels: the largest of each group
+ * tells where the large ones are. */
+enum { PANEL_GROUP = 8, GROUP = PANEL_GROUP * PANEL, LINEAR_GROUPS_ROWS = 64 };
+
+static inline uint32_t panel_groups(uint32_t n_panels)
+{
+    return (n_panels + PANEL_GROUP - 1) / PANEL_GROUP;
+}
+
+/* A linear layer of integer weights without bias, its first n_panels panels (whole ones), at most
+ * LINEAR_GROUPS_ROWS rows. Where products are not numbers `largest` means nothing. */
+struct linear_groups {
+    struct linear linear;
+    uint32_t n_panels;
+    float *largest;             /* of row r, group g at r * largest_stride + g; +0 for 0 */
+    size_t largest_stride;
+};
+
 /* A row of approximate products and how far each may be from the exact one: lane i of the panels
  * is within by_loss * loss[i] + by_size * size[i] of it (screen.h). */
 struct screened {
-    float *row;               /* [n_panels][16]; -INFINITY: not wanted */
-    const float *loss, *size; /* likewise; of the weights */
-    float by_loss, by_size;   /* of the row */
+    float *row;                 /* [n_panels][16]; -INFINITY: not wanted */
+    const float *loss, *size;   /* likewise; of the weights */
+    float by_loss, by_size;     /* of the row */
+    float reach;                /* of the row: no product passes reach * size[i] */
     uint32_t n_panels;
-    float *low, *high; /* scratch: [screen_groups(n_panels)] */
+    float *largest;             /* of each group of panels of the row */
 };
-
-/* Panels that are looked at together: few of them stay. */
-enum { SCREEN_GROUP = 8 };
-
-static inline uint32_t screen_groups(uint32_t n_panels)
-{
-    return (n_panels + SCREEN_GROUP - 1) / SCREEN_GROUP;
-}
 
 /* Floats of scratch for attention over n_slots slots. */
 size_t attention_scratch(uint32_t n_slots);
@@ -114,6 +125,9 @@ struct kernels {
     /* Linear layer, outputs of panels [panel_from, panel_to) only: threads split a layer by panels
      * (share_of(matrix_panels(n_out), ...)). */
     void (*linear)(const struct linear *job, uint32_t panel_from, uint32_t panel_to);
+
+    /* The same for groups [group_from, group_to) of panels, with the largest of each. */
+    void (*linear_groups)(const struct linear_groups *job, uint32_t group_from, uint32_t group_to);
 
     /* The same for f16 weights, one row and no bias: outputs of the listed panels only, whole
      * panels to y + 16 * panel. The same bits. */
@@ -126,10 +140,8 @@ struct kernels {
     void (*screen_pack)(const struct matrix *copy, const struct matrix *full, uint32_t panel,
                         const float *factor, float norms[2][PANEL]);
 
-    /* The second largest of row - bound; -INFINITY where there are not two. Not a number: out.
-     * low, high: of each group of panels the largest row - bound (likewise) and the largest row +
-     * bound (not a number: INFINITY). */
-    float (*screen_second)(const struct screened *job);
+    /* Of one panel of a row the largest row - bound; *high: the largest row + bound. No NaN. */
+    float (*screen_panel)(const struct screened *job, uint32_t panel, float *high);
 
     /* One row of n (a multiple of 32) to q[n], scale[n / 32], offset[n / 32]: row 0 of `to`. */
     void (*quantise)(struct q8_rows to, const float *x, size_t n);

@@ -269,6 +269,19 @@ static void ref_linear(const struct linear *job, uint32_t panel_from, uint32_t p
     }
 }
 
+static void ref_linear_groups(const struct linear_groups *job, uint32_t group_from,
+                              uint32_t group_to)
+{
+    for (uint32_t g = group_from; g < group_to; g++) {
+        uint32_t from = g * PANEL_GROUP, to = MIN(from + PANEL_GROUP, job->n_panels);
+        ref_linear(&job->linear, from, to);
+        for (size_t r = 0; r < job->linear.n_rows; r++)
+            job->largest[r * job->largest_stride + g] =
+                ref_max(job->linear.y + r * job->linear.y_stride + (size_t)from * PANEL,
+                        (size_t)(to - from) * PANEL);
+    }
+}
+
 /* ---- attention ---- */
 
 static void ref_store_keys(uint16_t *panels, uint32_t head_size, uint32_t slot, uint32_t n,
@@ -415,34 +428,27 @@ static void ref_screen_pack(const struct matrix *copy, const struct matrix *full
         }
 }
 
-static float ref_screen_second(const struct screened *job)
+static float ref_screen_panel(const struct screened *job, uint32_t panel, float *high)
 {
-    float best = -INFINITY, second = -INFINITY;
-    for (size_t i = 0; i < screen_groups(job->n_panels); i++)
-        job->low[i] = job->high[i] = -INFINITY;
-    for (size_t i = 0; i < (size_t)job->n_panels * PANEL; i++) {
+    float low = -INFINITY;
+    *high = -INFINITY;
+    for (size_t i = (size_t)panel * PANEL; i < ((size_t)panel + 1) * PANEL; i++) {
         float bound = job->by_loss * job->loss[i] + job->by_size * job->size[i];
-        float low = job->row[i] - bound, high = job->row[i] + bound;
-        size_t group = i / (SCREEN_GROUP * PANEL);
-        job->low[group] = low > job->low[group] ? low : job->low[group];
-        if (!(high < job->high[group]))
-            job->high[group] = isnan(high) ? INFINITY : high;
-        if (low > best) {
-            second = best;
-            best = low;
-        } else if (low > second) {
-            second = low;
-        }
+        float below = job->row[i] - bound, above = job->row[i] + bound;
+        low = below > low ? below : low;
+        *high = above > *high ? above : *high;
     }
-    return second + 0.0f;
+    *high += 0.0f;
+    return low + 0.0f;
 }
 
 const struct kernels kernels_reference = {
     .name = "reference",
     .linear = ref_linear,
+    .linear_groups = ref_linear_groups,
     .linear_some = ref_linear_some,
     .screen_pack = ref_screen_pack,
-    .screen_second = ref_screen_second,
+    .screen_panel = ref_screen_panel,
     .quantise = ref_quantise,
     .attention = ref_attention,
     .store_keys = ref_store_keys,

@@ -25,7 +25,9 @@ static size_t copy_bytes(const struct matrix *full, enum weight_type type)
 
 size_t screen_bytes(const struct matrix *full, enum weight_type type)
 {
-    size_t n_floats = 2 * (size_t)matrix_panels(full->n_out) * PANEL + 2 * (size_t)full->n_in;
+    uint32_t n_panels = matrix_panels(full->n_out);
+    size_t n_floats = 2 * (size_t)n_panels * PANEL + 2 * (size_t)full->n_in +
+                      2 * (size_t)panel_groups(n_panels);
     return copy_bytes(full, type) + n_floats * sizeof(float);
 }
 
@@ -56,11 +58,13 @@ struct screen screen_at(void *memory, const struct matrix *full, enum weight_typ
     SA_ASSERT(screen_fits(full) && weight_is_integer(type));
     size_t n_lanes = (size_t)matrix_panels(full->n_out) * PANEL;
     float *at = (float *)(void *)((char *)memory + copy_bytes(full, type));
+    float *most = at + 2 * n_lanes + 2 * (size_t)full->n_in;
     struct screen screen = {
         .full = full,
         .copy = {.type = type, .n_out = full->n_out, .n_in = full->n_in, .data = memory},
         .trust = trust, .loss = at, .size = at + n_lanes,
         .factor = at + 2 * n_lanes, .inverse = at + 2 * n_lanes + full->n_in,
+        .loss_most = most, .size_most = most + panel_groups(matrix_panels(full->n_out)),
     };
     set_factors(at + 2 * n_lanes, at + 2 * n_lanes + full->n_in, gain, full->n_in,
                 type == WEIGHT_Q4_0 ? FACTOR_HIGHEST_Q4 : FACTOR_HIGHEST_Q8);
@@ -75,16 +79,22 @@ static float norm_above(float sum, uint32_t n)
     return (float)(sqrt((double)sum) * slack * (1.0 + 0x1p-22)) + 1e-15f;
 }
 
-void screen_fill(struct screen *screen, const struct kernels *kernels, uint32_t panel_from,
-                 uint32_t panel_to)
+void screen_fill(struct screen *screen, const struct kernels *kernels, uint32_t group_from,
+                 uint32_t group_to)
 {
-    uint32_t n_in = screen->full->n_in;
-    for (uint32_t panel = panel_from; panel < panel_to; panel++) {
-        float norms[2][PANEL];
+    uint32_t n_in = screen->full->n_in, n_panels = matrix_panels(screen->full->n_out);
+    uint32_t panel_to = MIN(group_to * PANEL_GROUP, n_panels);
+    for (uint32_t panel = group_from * PANEL_GROUP; panel < panel_to; panel++) {
+        float norms[2][PANEL], *loss = &screen->loss_most[panel / PANEL_GROUP];
+        float *size = &screen->size_most[panel / PANEL_GROUP];
         kernels->screen_pack(&screen->copy, screen->full, panel, screen->factor, norms);
+        if (panel % PANEL_GROUP == 0)
+            *loss = *size = 0.0f;
         for (size_t lane = 0, at = (size_t)panel * PANEL; lane < PANEL; lane++) {
             screen->loss[at + lane] = norm_above(norms[0][lane], n_in);
             screen->size[at + lane] = norm_above(norms[1][lane], n_in);
+            *loss = MAX(*loss, screen->loss[at + lane]);
+            *size = MAX(*size, screen->size[at + lane]);
         }
     }
 }
@@ -119,35 +129,36 @@ struct screened screen_row(const struct screen *screen, const struct kernels *ke
         .size = screen->size,
         .by_loss = ((float)((1.0 + full) * size * more) + 1e-15f) * screen->trust,
         .by_size = ((float)(by_size * more) + 1e-15f) * screen->trust,
+        .reach = (float)((1.0 + blocks) * (size + loss) * more),
     };
 }
 
-static float bound_of(const struct screened *job, size_t i)
+/* Of a group's lanes none has a larger bound: rounding keeps the order. */
+static float group_bound(const struct screen *screen, const struct screened *job, uint32_t group)
 {
-    return job->by_loss * job->loss[i] + job->by_size * job->size[i];
+    return job->by_loss * screen->loss_most[group] + job->by_size * screen->size_most[group];
 }
 
-/* May some product of the panel be `least` or more? */
-static bool may_reach(const struct screened *job, uint32_t panel, float least)
+/* Are all products and bounds far from the largest float? 1e30 leaves room for scales of blocks,
+ * which are below 65,504. */
+static bool is_finite(const struct screen *screen, const struct screened *job)
 {
-    for (size_t i = (size_t)panel * PANEL; i < ((size_t)panel + 1) * PANEL; i++)
-        if (!(job->row[i] + bound_of(job, i) < least))
-            return true;
-    return false;
-}
-
-/* Is some product of the panel `least` or more? */
-static bool reaches(const struct screened *job, uint32_t panel, float least)
-{
-    for (size_t i = (size_t)panel * PANEL; i < ((size_t)panel + 1) * PANEL; i++)
-        if (job->row[i] - bound_of(job, i) >= least)
-            return true;
-    return false;
+    bool finite = job->reach < 1e30f;
+    for (uint32_t group = 0; group < panel_groups(job->n_panels); group++)
+        finite &= job->reach * screen->size_most[group] < 1e37f &&
+                  group_bound(screen, job, group) < 1e37f;
+    return finite;
 }
 
 struct pair {
     float best, second;
 };
+
+static void pair_add(struct pair *pair, float x)
+{
+    pair->second = MAX(pair->second, MIN(pair->best, x));
+    pair->best = MAX(pair->best, x);
+}
 
 /* Computes a panel into the row; what is not wanted stays so. Enters the others into the pair. */
 static void compute_panel(const struct screen *screen, const struct kernels *kernels,
@@ -160,53 +171,90 @@ static void compute_panel(const struct screen *screen, const struct kernels *ker
     kernels->linear_some(screen->full, x, &panel, 1, job->row);
     for (uint32_t i = 0; i < PANEL; i++) {
         lanes[i] = before[i] == -INFINITY ? -INFINITY : lanes[i];
-        if (lanes[i] > pair->best) {
-            pair->second = pair->best;
-            pair->best = lanes[i];
-        } else if (lanes[i] > pair->second) {
-            pair->second = lanes[i];
+        pair_add(pair, lanes[i]);
+    }
+}
+
+static uint32_t group_end(const struct screened *job, uint32_t group)
+{
+    return MIN((group + 1) * PANEL_GROUP, job->n_panels);
+}
+
+/* The two groups with the largest approximations: what is surely large is nearly always there. */
+static void best_groups(const struct screened *job, uint32_t best[2])
+{
+    uint32_t n = panel_groups(job->n_panels);
+    best[0] = 0;
+    best[1] = n > 1;
+    for (uint32_t group = 1; group < n; group++) {
+        if (job->largest[group] > job->largest[best[0]]) {
+            best[1] = best[0];
+            best[0] = group;
+        } else if (job->largest[group] > job->largest[best[1]]) {
+            best[1] = group;
         }
     }
 }
 
-/* Computes up to two panels where a product is surely `low` or more; returns how many. */
-static uint32_t compute_first(const struct screen *screen, const struct kernels *kernels,
-                              const struct screened *job, const float *x, uint16_t *panels,
-                              struct pair *pair, float low)
+/* Computes up to two panels, where two products are surely not below `low`; returns what two
+ * products are surely not below then. */
+static float compute_first(const struct screen *screen, const struct kernels *kernels,
+                           const struct screened *job, const float *x, struct screen_todo *todo,
+                           uint16_t *panels)
 {
-    uint32_t n = 0;
-    for (uint32_t group = 0; group < screen_groups(job->n_panels); group++) {
-        uint32_t from = group * SCREEN_GROUP;
-        uint32_t to = job->low[group] < low ? from : MIN(from + SCREEN_GROUP, job->n_panels);
-        for (uint32_t panel = from; panel < to && n < 2; panel++) {
-            if (!reaches(job, panel, low))
-                continue;
-            panels[n++] = (uint16_t)panel;
-            compute_panel(screen, kernels, job, x, (uint16_t)panel, pair);
+    struct pair lows = {-FLT_MAX, -FLT_MAX}, products = {-INFINITY, -INFINITY};
+    float low[2 * PANEL_GROUP], high;
+    uint16_t panel[2 * PANEL_GROUP];
+    uint32_t groups[2], n = 0;
+    best_groups(job, groups);
+    for (int i = 0; i < 1 + (groups[0] != groups[1]); i++)
+        for (uint32_t p = groups[i] * PANEL_GROUP; p < group_end(job, groups[i]); p++, n++) {
+            panel[n] = (uint16_t)p;
+            low[n] = kernels->screen_panel(job, p, &high);
+            pair_add(&lows, low[n]);
         }
+    for (uint32_t i = 0; i < n && todo->n < 2; i++) {
+        if (low[i] < lows.second)
+            continue;
+        panels[todo->n++] = panel[i];
+        compute_panel(screen, kernels, job, x, panel[i], &products);
     }
-    return n;
+    todo->n_done = todo->n;
+    return MAX(lows.second, products.second);
 }
 
 struct screen_todo screen_panels(const struct screen *screen, const struct kernels *kernels,
                                  const struct screened *job, const float *x, uint16_t *panels)
 {
-    /* finite: what is not wanted (-INFINITY) stays out */
-    float low = MAX(kernels->screen_second(job), -FLT_MAX);
-    struct pair pair = {-INFINITY, -INFINITY};
-    struct screen_todo todo;
-    todo.n_done = compute_first(screen, kernels, job, x, panels, &pair, low);
-    todo.n = todo.n_done;
-    float least = MAX(low, pair.second);
-    for (uint32_t group = 0; group < screen_groups(job->n_panels); group++) {
-        uint32_t from = group * SCREEN_GROUP;
-        uint32_t to = job->high[group] < least ? from : MIN(from + SCREEN_GROUP, job->n_panels);
-        for (uint32_t panel = from; panel < to; panel++) {
+    struct screen_todo todo = {0, 0};
+    if (!is_finite(screen, job)) {
+        for (; todo.n < job->n_panels; todo.n++)
+            panels[todo.n] = (uint16_t)todo.n;
+        return todo;
+    }
+    float least = compute_first(screen, kernels, job, x, &todo, panels);
+    for (uint32_t group = 0; group < panel_groups(job->n_panels); group++) {
+        if (job->largest[group] + group_bound(screen, job, group) < least)
+            continue;
+        for (uint32_t panel = group * PANEL_GROUP; panel < group_end(job, group); panel++) {
+            float high;
+            (void)kernels->screen_panel(job, panel, &high);
             bool done = (todo.n_done > 0 && panel == panels[0]) ||
                         (todo.n_done > 1 && panel == panels[1]);
-            if (!done && may_reach(job, panel, least))
+            if (high >= least && !done)
                 panels[todo.n++] = (uint16_t)panel;
         }
     }
     return todo;
+}
+
+void screen_changed(const struct kernels *kernels, const struct screened *job,
+                    const uint16_t *panels, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t group = panels[i] / PANEL_GROUP, from = group * PANEL_GROUP;
+        uint32_t size = (group_end(job, group) - from) * PANEL;
+        if (i == 0 || panels[i - 1] / PANEL_GROUP != group)
+            job->largest[group] = kernels->max(job->row + (size_t)from * PANEL, size);
+    }
 }

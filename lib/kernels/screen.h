@@ -7,10 +7,14 @@
  * and norms bound how far y[v] can be from it:
  *
  *      |a[v] - y[v]| <= e[v]
- *      low = the second largest of a[v] - e[v]: two y[v] are not below it; they are in two panels
- *            at most, which are computed
+ *      low = the second largest, of the panels of two groups, of a panel's largest a[v] - e[v]: two
+ *            y[v] are not below it; their panels are computed
  *      least = the second largest y[v] of these panels, or low
  *      a[v] + e[v] < least: neither best nor second, not even tied. The others are computed.
+ *
+ * The product with the copy leaves the largest a[v] of each group of 8 panels. The two groups with
+ * the largest are those above. Nearly all others are out by that number and the group's largest
+ * e[v]; the rest is looked at lane by lane.
  *
  * What is not computed keeps a[v], below least as well: the two largest of the mixed row are those
  * of the exact one, and their values are exact. A sum over the row is nearly that. All of it is a
@@ -36,7 +40,7 @@
  * scales times scales), less than 2^-110 in all. The factors by_loss (of D) and by_size (of N) are
  * computed in double, with 4 u (|h| + d) more in by_size, and 2^-18 of themselves more in both. D
  * and N are sums of squares in turn, rounded up by n u. Each of the four has 1e-15 more, so that e
- * is never below 2e-30. Infinite or no numbers at all: everything is computed.
+ * is never below 2e-30. Where |a| or e may be too large for a float everything is computed.
  *
  * That bound supposes that all roundings of a row conspire. They do not: the sum of n independent
  * ones is about 1 / sqrt(n) of it. screen_trust() times e is SCREEN_SIGMAS deviations of that sum.
@@ -57,6 +61,7 @@ struct screen {
     const float *factor;        /* [n_in] of a weight; of an input: its inverse */
     const float *inverse;
     float *loss, *size;         /* [panels][16]: D and N */
+    float *loss_most, *size_most; /* of each group of panels the largest */
 };
 
 /* Can it be screened: f16, whole blocks, panels that fit 16 bits? */
@@ -71,22 +76,26 @@ size_t screen_bytes(const struct matrix *full, enum weight_type type);
 struct screen screen_at(void *memory, const struct matrix *full, enum weight_type type, float trust,
                         const float *gain);
 
-/* Makes panels [panel_from, panel_to) of the copy; threads split them. */
-void screen_fill(struct screen *screen, const struct kernels *kernels, uint32_t panel_from,
-                 uint32_t panel_to);
+/* Makes groups [group_from, group_to) of panels of the copy; threads split them. */
+void screen_fill(struct screen *screen, const struct kernels *kernels, uint32_t group_from,
+                 uint32_t group_to);
 
 /* A row of inputs for the copy: x[n_in] divided by the factors (to `scaled`), in 8 bits to row 0 of
- * `to`, and its part of the bounds. row, n_panels, low and high of the result are the caller's. */
+ * `to`, and its part of the bounds. row, n_panels and largest of the result are the caller's. */
 struct screened screen_row(const struct screen *screen, const struct kernels *kernels,
                            const float *x, float *scaled, struct q8_rows to);
 
 /* Lists the panels of a row of approximate products that are still to be computed, after computing
- * (from x) up to two that decide it; returns how many. `panels` has room for all. */
+ * (from x) up to two that decide it. `panels` has room for all. */
 struct screen_todo {
     uint32_t n_done;            /* the first so many of `panels` are computed */
     uint32_t n;                 /* with these */
 };
 struct screen_todo screen_panels(const struct screen *screen, const struct kernels *kernels,
                                  const struct screened *job, const float *x, uint16_t *panels);
+
+/* Sets the largest entries of the groups that hold these panels, which have changed. */
+void screen_changed(const struct kernels *kernels, const struct screened *job,
+                    const uint16_t *panels, uint32_t n);
 
 #endif

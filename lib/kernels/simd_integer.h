@@ -145,33 +145,35 @@ INLINE void integer_run(const struct linear *job, enum weight_type type, const u
 }
 
 /* Whole panels straight into y. */
-INLINE void linear_integer(const struct linear *job, enum weight_type type, uint32_t panel,
-                           uint32_t n_panels, const float *bias, float *y, size_t y_stride)
+INLINE void linear_integer(const struct linear *job, enum weight_type type,
+                           const struct panels_out *out)
 {
     uint32_t n_blocks = (job->n_rows + INTEGER_ROWS_MAX - 1) / INTEGER_ROWS_MAX;
     size_t panel_bytes = matrix_panel_bytes(type, job->w->n_in);
-    const uint8_t *w = (const uint8_t *)job->w->data + panel * panel_bytes;
-    for (uint32_t i = 0; i < n_panels; i++, w += panel_bytes, y += PANEL) {
+    const uint8_t *w = (const uint8_t *)job->w->data + out->panel * panel_bytes;
+    for (uint32_t i = 0; i < out->n; i++, w += panel_bytes) {
+        const float *bias = out->bias ? out->bias + (size_t)i * PANEL : NULL;
         for (uint32_t block = 0; block < n_blocks; block++) {
             uint32_t from, to;
             share_of(job->n_rows, block, n_blocks, &from, &to);
             struct look_ahead ahead = look_ahead(w, type, job->w->n_in, block, n_blocks);
-            integer_run(job, type, w, to - from, from, ahead,
-                        bias ? bias + (size_t)i * PANEL : NULL, y + from * y_stride, y_stride);
+            float *y = out->y + (size_t)i * PANEL + from * out->y_stride;
+            integer_run(job, type, w, to - from, from, ahead, bias, y, out->y_stride);
+            for (size_t r = from; out->largest && r < to; r++, y += out->y_stride)
+                vec_store(out->largest + r * PANEL,
+                          vec_max(vec_load(out->largest + r * PANEL), vec_load(y)));
         }
     }
 }
 
-static void linear_q8(const struct linear *job, uint32_t panel, uint32_t n_panels,
-                      const float *bias, float *y, size_t y_stride)
+static void linear_q8(const struct linear *job, const struct panels_out *out)
 {
-    linear_integer(job, WEIGHT_Q8_0, panel, n_panels, bias, y, y_stride);
+    linear_integer(job, WEIGHT_Q8_0, out);
 }
 
-static void linear_q4(const struct linear *job, uint32_t panel, uint32_t n_panels,
-                      const float *bias, float *y, size_t y_stride)
+static void linear_q4(const struct linear *job, const struct panels_out *out)
 {
-    linear_integer(job, WEIGHT_Q4_0, panel, n_panels, bias, y, y_stride);
+    linear_integer(job, WEIGHT_Q4_0, out);
 }
 
 #endif

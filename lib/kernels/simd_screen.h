@@ -159,35 +159,14 @@ static void simd_screen_pack(const struct matrix *copy, const struct matrix *ful
         screen_pack_as(WEIGHT_Q4_0, to, from, factor, n_in, norms);
 }
 
-static float simd_screen_second(const struct screened *job)
+static float simd_screen_panel(const struct screened *job, uint32_t panel, float *high)
 {
-    vec16 never = vec_set1(-INFINITY), always = vec_set1(INFINITY), best = never, second = never;
-    vec16 by_loss = vec_set1(job->by_loss), by_size = vec_set1(job->by_size);
-    for (uint32_t from = 0; from < job->n_panels; from += SCREEN_GROUP) {
-        uint32_t to = MIN(from + SCREEN_GROUP, job->n_panels);
-        vec16 highest = never, lowest = never;
-        for (size_t at = (size_t)from * PANEL; at < (size_t)to * PANEL; at += PANEL) {
-            vec16 bound = vec_add(vec_mul(by_loss, vec_load(job->loss + at)),
-                                  vec_mul(by_size, vec_load(job->size + at)));
-            vec16 x = vec_load(job->row + at), low = vec_sub(x, bound), high = vec_add(x, bound);
-            /* what is not a number is below no number */
-            highest = vec_if_less(high, highest, highest, vec_if_less(high, always, high, always));
-            low = vec_if_less(never, low, low, never);
-            second = vec_max(second, vec_if_less(best, low, best, low));
-            best = vec_max(best, low);
-            lowest = vec_max(lowest, low);
-        }
-        job->low[from / SCREEN_GROUP] = vec_largest(lowest);
-        job->high[from / SCREEN_GROUP] = vec_largest(highest);
-    }
-    float lanes[2 * PANEL], most = -INFINITY, next = -INFINITY;
-    vec_store(lanes, best);
-    vec_store(lanes + PANEL, second);
-    for (size_t i = 0; i < 2 * PANEL; i++) {
-        next = lanes[i] > most ? most : lanes[i] > next ? lanes[i] : next;
-        most = lanes[i] > most ? lanes[i] : most;
-    }
-    return next + 0.0f;
+    size_t at = (size_t)panel * PANEL;
+    vec16 x = vec_load(job->row + at);
+    vec16 bound = vec_add(vec_mul(vec_set1(job->by_loss), vec_load(job->loss + at)),
+                          vec_mul(vec_set1(job->by_size), vec_load(job->size + at)));
+    *high = vec_largest(vec_add(x, bound)) + 0.0f;
+    return vec_largest(vec_sub(x, bound)) + 0.0f;
 }
 
 #endif

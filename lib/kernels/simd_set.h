@@ -11,9 +11,10 @@
     {                                        \
         .name = set_name,                    \
         .linear = simd_linear,               \
+        .linear_groups = simd_linear_groups, \
         .linear_some = simd_linear_some,     \
         .screen_pack = simd_screen_pack,     \
-        .screen_second = simd_screen_second, \
+        .screen_panel = simd_screen_panel,   \
         .quantise = simd_quantise,           \
         .attention = simd_attention,         \
         .store_keys = simd_store_keys,       \

@@ -31,6 +31,15 @@ static const struct strip_shape value_shape = {STRIP_ROWS_MAX, 4, VEC16_WIDE_SUM
  * row: 4.0 ms 4 KB ahead, 3.5 ms so; to the first level it pushes activations out). */
 enum { PREFETCH_BYTES = 16384, LINE = 64 };
 
+/* Where a linear layer's whole panels [panel, panel + n) go. */
+struct panels_out {
+    uint32_t panel, n;
+    const float *bias;          /* of these panels; or NULL */
+    float *y;                   /* likewise; rows are y_stride apart */
+    size_t y_stride;
+    float *largest;             /* [n_rows][16]: raised to the largest by lane; or NULL. Integers */
+};
+
 struct strip {
     const float *x; /* row r at x + r * x_stride */
     size_t x_stride;

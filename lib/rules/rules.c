@@ -94,20 +94,20 @@ struct rules_ranges rules_allowed(const struct rules *rules, const struct rules_
 
 /* Suppressed tokens below n; the lists are sorted. Language detection looks at language tokens
  * alone, which nothing suppresses. */
-static void mask(const struct rules *rules, const struct rules_state *state, float *logits,
-                 uint32_t n)
+static void mask(const struct rules *rules, const struct rules_state *state,
+                 const struct kernels *kernels, const struct rules_row *row, uint32_t n)
 {
     const struct rules_masks *masks = rules->masks;
     int32_t end = (int32_t)n, no_timestamps = rules->model->special.no_timestamps;
     if (rules->detect_language)
         return;
     for (uint32_t i = 0; i < masks->n_always && masks->always_ids[i] < end; i++)
-        logits[masks->always_ids[i]] = -INFINITY;
+        row_set(row, kernels, (uint32_t)masks->always_ids[i], -INFINITY);
     for (uint32_t i = 0;
          state->n_sampled == 0 && i < masks->n_first && masks->first_ids[i] < end; i++)
-        logits[masks->first_ids[i]] = -INFINITY;
+        row_set(row, kernels, (uint32_t)masks->first_ids[i], -INFINITY);
     if (rules->timestamps && no_timestamps >= 0 && no_timestamps < end)
-        logits[no_timestamps] = -INFINITY;
+        row_set(row, kernels, (uint32_t)no_timestamps, -INFINITY);
 }
 
 static uint32_t range_size(struct rules_range range)
@@ -125,40 +125,40 @@ static bool range_has(struct rules_range range, uint32_t token)
     return token >= range.from && token < range.to;
 }
 
-bool rules_forbid(const struct rules *rules, const struct rules_state *state, float *logits,
-                  uint32_t n)
+bool rules_forbid(const struct rules *rules, const struct rules_state *state,
+                  const struct kernels *kernels, const struct rules_row *row)
 {
+    uint32_t n = row->n_indexed;
     struct rules_ranges allowed = rules_allowed(rules, state);
-    bool all = allowed.text.from == 0 && allowed.text.to >= n, any = false;
-    for (uint32_t i = 0; i < n && !all; i++) {
-        bool here = range_has(allowed.text, i) || range_has(allowed.timestamps, i);
-        logits[i] = here ? logits[i] : -INFINITY;
-        any |= here;
-    }
-    mask(rules, state, logits, n);
-    return all || any;
+    bool any_text = allowed.text.from < MIN(allowed.text.to, n);
+    if (!any_text && allowed.timestamps.from >= MIN(allowed.timestamps.to, n))
+        return false;
+    bool all = allowed.text.from == 0 && allowed.text.to >= n;
+    for (uint32_t i = 0; i < n && !all; i++)
+        if (!range_has(allowed.text, i) && !range_has(allowed.timestamps, i))
+            row_set(row, kernels, i, -INFINITY);
+    mask(rules, state, kernels, row, n);
+    return true;
 }
 
 /* Enters the best two of a range. The first is taken out of the row while the second is looked for.
  * */
-static void greedy_top(struct rules_top *top, const struct kernels *kernels, float *logits,
-                       struct rules_range range)
+static void greedy_top(struct rules_top *top, const struct kernels *kernels,
+                       const struct rules_row *row, struct rules_range range)
 {
-    uint32_t n = range_size(range);
-    if (n == 0)
+    if (range_size(range) == 0)
         return;
-    float *x = logits + range.from;
-    size_t best = kernels->argmax(x, n);
-    float value = x[best];
+    uint32_t best = row_argmax(row, kernels, range);
+    float value = row->logits[best];
     if (value == -INFINITY)
         return;
-    x[best] = -INFINITY;
-    size_t second = kernels->argmax(x, n);
-    float second_value = x[second];
-    x[best] = value;
-    rules_top_add(top, (int32_t)(range.from + best), value);
+    row_set(row, kernels, best, -INFINITY);
+    uint32_t second = row_argmax(row, kernels, range);
+    float second_value = row->logits[second];
+    row_set(row, kernels, best, value);
+    rules_top_add(top, (int32_t)best, value);
     if (second_value > -INFINITY)
-        rules_top_add(top, (int32_t)(range.from + second), second_value);
+        rules_top_add(top, (int32_t)second, second_value);
 }
 
 struct sums {
@@ -167,14 +167,14 @@ struct sums {
     float text, timestamps;             /* of exp(logit - shift) */
 };
 
-static struct sums sum_row(const struct kernels *kernels, const float *logits,
+static struct sums sum_row(const struct kernels *kernels, const struct rules_row *row,
                            const struct rules_ranges *allowed)
 {
     uint32_t n_text = range_size(allowed->text), n_timestamps = range_size(allowed->timestamps);
-    const float *text = logits + allowed->text.from;
-    const float *timestamps = logits + allowed->timestamps.from;
-    struct sums sums = {.text_max = kernels->max(text, n_text)};
-    sums.shift = MAX(sums.text_max, kernels->max(timestamps, n_timestamps));
+    const float *text = row->logits + allowed->text.from;
+    const float *timestamps = row->logits + allowed->timestamps.from;
+    struct sums sums = {.text_max = row_max(row, kernels, allowed->text)};
+    sums.shift = MAX(sums.text_max, row_max(row, kernels, allowed->timestamps));
     if (sums.shift == -INFINITY)
         return sums;
     sums.text = n_text > 0 ? kernels->sum_exp(text, n_text, sums.shift) : 0.0f;
@@ -195,12 +195,14 @@ static float log_softmax(const float *logits, int32_t token, double shift, doubl
     return token < 0 ? -INFINITY : (float)(logits[token] - shift - log_sum);
 }
 
-void rules_choose(const struct rules *rules, const struct rules_state *state,
-                  const struct kernels *kernels, float *logits, struct rules_choice *out)
+void rules_choose_row(const struct rules *rules, const struct rules_state *state,
+                      const struct kernels *kernels, const struct rules_row *row,
+                      struct rules_choice *out)
 {
+    const float *logits = row->logits;
     struct rules_ranges allowed = rules_allowed(rules, state);
-    mask(rules, state, logits, rules->model->n_vocab);
-    struct sums sums = sum_row(kernels, logits, &allowed);
+    mask(rules, state, kernels, row, rules->model->n_vocab);
+    struct sums sums = sum_row(kernels, row, &allowed);
     if (sums.shift == -INFINITY) {
         *out = (struct rules_choice){rules->model->special.end, -INFINITY, -1, -INFINITY, INFINITY};
         return;
@@ -215,8 +217,8 @@ void rules_choose(const struct rules *rules, const struct rules_state *state,
         noise_top(&top, rules, key, logits, allowed.text);
         noise_top(&top, rules, key, logits, allowed.timestamps);
     } else {
-        greedy_top(&top, kernels, logits, allowed.text);
-        greedy_top(&top, kernels, logits, allowed.timestamps);
+        greedy_top(&top, kernels, row, allowed.text);
+        greedy_top(&top, kernels, row, allowed.timestamps);
     }
     SA_ASSERT(top.token >= 0);
     double log_sum = rules_log((double)sums.text + sums.timestamps);
@@ -225,6 +227,13 @@ void rules_choose(const struct rules *rules, const struct rules_state *state,
     out->second = top.second;
     out->second_logprob = log_softmax(logits, top.second, sums.shift, log_sum);
     out->gap = top.second >= 0 ? (float)(top.score - top.second_score) : INFINITY;
+}
+
+void rules_choose(const struct rules *rules, const struct rules_state *state,
+                  const struct kernels *kernels, float *logits, struct rules_choice *out)
+{
+    const struct rules_row row = {.logits = logits};
+    rules_choose_row(rules, state, kernels, &row, out);
 }
 
 float rules_probability(const struct kernels *kernels, const float *logits, uint32_t n_vocab,

@@ -80,6 +80,19 @@ int32_t rules_timestamp_steps(const struct model_description *model, int32_t tok
 void rules_choose(const struct rules *rules, const struct rules_state *state,
                   const struct kernels *kernels, float *logits, struct rules_choice *out);
 
+/* A row of which is known where its large entries are: largest[g] is the largest of entries
+ * [RULES_GROUP * g, RULES_GROUP * (g + 1)), as far as these are below n_indexed. Both are scratch.
+ * Choosing takes less time with it, and has the same bits. */
+enum { RULES_GROUP = 128 };
+struct rules_row {
+    float *logits;
+    float *largest;
+    uint32_t n_indexed;         /* 0: nothing is known */
+};
+void rules_choose_row(const struct rules *rules, const struct rules_state *state,
+                      const struct kernels *kernels, const struct rules_row *row,
+                      struct rules_choice *out);
+
 /* Is the choice that of the two largest allowed entries? The other entries may then be a little
  * off (where sums are compared: those of text tokens), as long as they stay below these
  * (kernels/screen.h): all that they change is the sum that probabilities are divided by. Not so
@@ -89,10 +102,10 @@ bool rules_screens(const struct rules *rules);
 /* Are timestamps compared with text by their sum? */
 bool rules_sums(const struct rules *rules);
 
-/* Writes -INFINITY over those of tokens [0, n) that the rules forbid whatever the row says. False:
- * that is all of them. */
-bool rules_forbid(const struct rules *rules, const struct rules_state *state, float *logits,
-                  uint32_t n);
+/* Writes -INFINITY over those of the indexed tokens that the rules forbid whatever the row says.
+ * False, and nothing is written: that is all of them. */
+bool rules_forbid(const struct rules *rules, const struct rules_state *state,
+                  const struct kernels *kernels, const struct rules_row *row);
 
 /* Softmax probability of one token over the unfiltered row (no-speech probability, language
  * probabilities). Does not change logits. */

@@ -35,6 +35,18 @@ struct rules_masks {
 
 struct rules_ranges rules_allowed(const struct rules *rules, const struct rules_state *state);
 
+/* ---- row.c: nothing here takes an empty range but row_max, which is then -INFINITY ---- */
+
+float row_max(const struct rules_row *row, const struct kernels *kernels, struct rules_range range);
+
+/* The lowest token of the largest. */
+uint32_t row_argmax(const struct rules_row *row, const struct kernels *kernels,
+                    struct rules_range range);
+
+/* Changes an entry, and what the index says of it. */
+void row_set(const struct rules_row *row, const struct kernels *kernels, uint32_t token,
+             float value);
+
 /* Natural logarithm of x > 0 (normal), within 2 ulp; only IEEE additions, multiplications and
  * divisions in a fixed order, so every machine has the same bits, which libm does not promise. */
 double rules_log(double x);

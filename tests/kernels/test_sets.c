@@ -52,6 +52,12 @@ static void quantised_activations_agree(void **state)
     check_all_sets("quantise");
 }
 
+static void groups_of_panels_agree(void **state)
+{
+    (void)state;
+    check_all_sets("linear groups");
+}
+
 static void attention_agrees(void **state)
 {
     (void)state;
@@ -141,6 +147,7 @@ int main(void)
         cmocka_unit_test(a_row_does_not_depend_on_its_company),
         cmocka_unit_test(the_largest_integers_do_not_overflow),
         cmocka_unit_test(quantised_activations_agree),
+        cmocka_unit_test(groups_of_panels_agree),
         cmocka_unit_test(attention_agrees),
         cmocka_unit_test(attention_does_not_depend_on_slots),
         cmocka_unit_test(norms_and_softmax_agree_at_every_length),

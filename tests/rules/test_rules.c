@@ -293,17 +293,54 @@ static void tokens_are_forbidden_by_the_state_alone(void **state)
     assert_true(rules_screens(&rules) && rules_screens(&timed));
     assert_false(rules_screens(&hot) || rules_screens(&detect));
     struct rules_state begin = rules_begin(), later = rules_advance(&rules, begin, 5);
-    assert_true(rules_forbid(&rules, &begin, row, END));
+    float largest[1] = {0};
+    struct rules_row whole = {row, largest, END}, part = {row, largest, 4};
+    assert_true(rules_forbid(&rules, &begin, kernels, &whole));
     for (int32_t i = 0; i < END; i++)
         assert_int_equal(row[i] == -INFINITY, i == 3 || i == 4);
     memset(row, 0, sizeof(row));
-    assert_true(rules_forbid(&timed, &later, row, 4)); /* nothing beyond n is touched */
+    assert_true(rules_forbid(&timed, &later, kernels, &part)); /* nothing beyond n is touched */
     for (int32_t i = 0; i < END; i++)
         assert_int_equal(row[i] == -INFINITY, i == 3);
     memset(row, 0, sizeof(row));
-    assert_false(rules_forbid(&timed, &begin, row, END)); /* a timestamp has to come first */
+    assert_false(rules_forbid(&timed, &begin, kernels, &whole)); /* a timestamp comes first */
     for (int32_t i = 0; i < END; i++)
-        assert_true(row[i] == -INFINITY);
+        assert_true(row[i] == 0.0f);
+}
+
+static int draw(uint64_t *random, int n)
+{
+    *random = *random * 6364136223846793005u + 1442695040888963407u;
+    return (int)((*random >> 33) % (uint64_t)n);
+}
+
+/* Rows with and without an index, of few values so that ties are common: the same choice. */
+static void an_index_changes_nothing(void **state)
+{
+    (void)state;
+    enum { N = N_VOCAB, ROUNDS = 3000 };
+    uint64_t random = 3;
+    for (int round = 0; round < ROUNDS; round++) {
+        float row[2][N], largest[N / RULES_GROUP + 1];
+        struct rules rules = plain();
+        struct rules_state at = rules_begin();
+        struct rules_choice choice[2];
+        rules.timestamps = round % 3 == 0;
+        for (int i = 0; i < round % 4; i++)
+            at = rules_advance(&rules, at, draw(&random, 2) ? 5 : TIME + i);
+        for (size_t i = 0; i < N; i++)
+            row[0][i] = row[1][i] = (float)draw(&random, round % 7 + 1) - 3.0f;
+        struct rules_row indexed = {row[1], largest, (uint32_t)(round % 5 ? N - round % 90 : 100)};
+        for (uint32_t g = 0; g * RULES_GROUP < indexed.n_indexed; g++) {
+            uint32_t end = MIN((g + 1) * RULES_GROUP, indexed.n_indexed);
+            largest[g] = kernels->max(row[1] + g * RULES_GROUP, end - g * RULES_GROUP);
+        }
+        if (round % 2)
+            (void)rules_forbid(&rules, &at, kernels, &indexed);
+        rules_choose(&rules, &at, kernels, row[0], &choice[0]);
+        rules_choose_row(&rules, &at, kernels, &indexed, &choice[1]);
+        assert_memory_equal(&choice[0], &choice[1], sizeof(choice[0]));
+    }
 }
 
 static void probability_is_the_softmax_of_the_whole_row(void **state)
@@ -331,6 +368,7 @@ int main(void)
         cmocka_unit_test(a_models_lists_must_lie_in_its_vocabulary),
         cmocka_unit_test(the_lists_of_real_models_are_openais),
         cmocka_unit_test(tokens_are_forbidden_by_the_state_alone),
+        cmocka_unit_test(an_index_changes_nothing),
         cmocka_unit_test(probability_is_the_softmax_of_the_whole_row),
     };
     return cmocka_run_group_tests(tests, open_masks, close_masks);

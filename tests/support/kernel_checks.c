@@ -162,6 +162,43 @@ static int linear_shapes(const struct kernels *set)
     return failures;
 }
 
+/* Groups of panels, the last one partly: the products of linear layers, and their largest. */
+static int linear_groups(const struct kernels *set)
+{
+    enum { N_OUT = 16 * 21 + 5, PANELS = 19, N_GROUPS = 3, N_IN = 96 };
+    int failures = 0;
+    uint64_t state = 9;
+    for (int type = WEIGHT_Q8_0; type <= WEIGHT_Q4_0; type++) {
+        struct matrix w = check_matrix(&state, type, N_OUT, N_IN);
+        struct check_rows rows = check_rows_new(&state, ROWS, N_IN);
+        float *y = check_alloc((size_t)2 * ROWS * N_OUT * sizeof(float));
+        float largest[2][ROWS][N_GROUPS + PAD];
+        memset(rows.q.q, 0, N_IN); /* a row of zeros */
+        memset(rows.q.offset, 0, N_IN / Q8_BLOCK * sizeof(*rows.q.offset));
+        for (uint32_t n = 1; n <= ROWS; n += n < 13 ? 1 : 7)
+            for (int i = 0; i < 2; i++) {
+                const struct kernels *k = i ? set : &kernels_reference;
+                struct linear_groups job = {
+                    .linear = {.w = &w, .n_rows = n, .xq = rows.q,
+                               .y = y + (size_t)i * ROWS * N_OUT, .y_stride = N_OUT},
+                    .n_panels = PANELS, .largest = largest[i][0],
+                    .largest_stride = N_GROUPS + PAD};
+                memset(largest[i], 0, sizeof(largest[i]));
+                memset(job.linear.y, 0, (size_t)ROWS * N_OUT * sizeof(float));
+                k->linear_groups(&job, 0, 1);
+                k->linear_groups(&job, 1, N_GROUPS);
+                failures += i && differs("linear_groups", y, y + (size_t)ROWS * N_OUT,
+                                         (size_t)ROWS * N_OUT * sizeof(float));
+                failures += i && differs("linear_groups: largest", largest[1], largest[0],
+                                         sizeof(largest[0]));
+            }
+        free(y);
+        free(w.data);
+        check_rows_free(&rows);
+    }
+    return failures;
+}
+
 /* Sums at their largest: nothing may overflow or saturate on the way. */
 static int largest_integers(const struct kernels *set)
 {
@@ -549,7 +586,7 @@ static int screen_copies(const struct kernels *set, const struct matrix *w, cons
 
 static int screening_of(const struct kernels *set, uint64_t *state, uint32_t n_in, float size)
 {
-    enum { PANELS = 21, GROUPS_MAX = 3 };
+    enum { PANELS = 21 };
     const struct kernels *ref = &kernels_reference;
     size_t n = (size_t)n_in * PANEL;
     static const uint16_t picked[] = {3, 0, 20, 7, 8, 19, 11};
@@ -581,21 +618,14 @@ static int screening_of(const struct kernels *set, uint64_t *state, uint32_t n_i
                             whole + picked[i] * PANEL, PANEL * sizeof(float));
     check_fill(state, bounds[0], PANELS * PANEL, 1.0f);
     check_fill(state, bounds[1], PANELS * PANEL, 1.0f);
-    for (int round = 0; round < 6; round++) {
-        float groups[2][2][GROUPS_MAX], second[2];
-        struct screened s = {.row = whole, .loss = bounds[0], .size = bounds[1], .by_loss = 0.3f,
-                             .by_size = round == 5 ? INFINITY : 0.2f,
-                             .n_panels = round < 2 ? PANELS : 17, .low = groups[0][0],
-                             .high = groups[0][1]};
-        whole[round == 1 ? 5 : 100] = round == 4 ? -INFINITY : round == 3 ? NAN : 1e30f;
-        whole[200] = round == 2 ? whole[100] : whole[200];
-        memset(groups, 0, sizeof(groups));
-        second[0] = set->screen_second(&s);
-        s.low = groups[1][0];
-        s.high = groups[1][1];
-        second[1] = ref->screen_second(&s);
-        failures += differs("screen_second", &second[0], &second[1], sizeof(float));
-        failures += differs("screen_second: groups", groups[0], groups[1], sizeof(groups[0]));
+    struct screened s = {.row = whole, .loss = bounds[0], .size = bounds[1], .by_loss = 0.3f,
+                         .by_size = 0.2f, .n_panels = PANELS};
+    whole[100] = -INFINITY;
+    for (uint32_t panel = 0; panel < PANELS; panel++) {
+        float low[2][2];
+        low[0][0] = set->screen_panel(&s, panel, &low[0][1]);
+        low[1][0] = ref->screen_panel(&s, panel, &low[1][1]);
+        failures += differs("screen_panel", low[0], low[1], sizeof(low[0]));
     }
     free(whole);
     free(x);
@@ -616,6 +646,7 @@ static int screening(const struct kernels *set)
 const struct kernel_check kernel_checks[] = {
     {"screening", screening},
     {"linear", linear_shapes},
+    {"linear groups", linear_groups},
     {"rows in company", rows_in_company},
     {"largest integers", largest_integers},
     {"quantise", quantised_rows},

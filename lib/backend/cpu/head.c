@@ -3,11 +3,15 @@
  * An f16 output layer is more than half of what a step reads, nearly all of it to find out which
  * tokens are not the next one. So a greedy choice goes in two stages (kernels/screen.h):
  *
- *     scan      a copy in 8 bits (drafts: 4); where timestamps are asked for, from the panel of the
- *               end token on (special tokens and timestamps, whose sum the rules compare): in full
+ *     scan      a copy in 8 bits (drafts: 4), by groups of panels; where timestamps are asked for,
+ *               from the panel of the end token on (special tokens and timestamps, whose sum the
+ *               rules compare): in full
  *     screen    by rows: which panels may hold one of the two best allowed tokens?
  *     compute   those, in full, into the row; what is left keeps its approximate logit
  *     choose    as ever
+ *
+ * An output layer of integers is computed in one, but it is also scanned by groups: the largest
+ * logit of each 128 tokens (rules_row) shows the choice where to look.
  *
  * Token, runner-up and the gap between them are those of the full product, proved. Not so with
  * CPU_WEIGHTS_MIXED, for drafts: a copy in 4 bits and a part of the bound (screen_trust); of 1,545
@@ -31,7 +35,7 @@ static void fill_screen(void *context, uint32_t thread, uint32_t n_threads)
 {
     struct fill *fill = context;
     uint32_t from, to;
-    share_of(matrix_panels(fill->screen->full->n_out), thread, n_threads, &from, &to);
+    share_of(panel_groups(matrix_panels(fill->screen->full->n_out)), thread, n_threads, &from, &to);
     screen_fill(fill->screen, fill->kernels, from, to);
 }
 
@@ -45,6 +49,7 @@ enum status head_init(struct cpu_backend *backend, const struct cpu_options *opt
     bool rough = options->weights == CPU_WEIGHTS_MIXED;
     enum weight_type type = rough ? WEIGHT_Q4_0 : WEIGHT_Q8_0;
     h->screens = !options->whole_head && screen_fits(full) && h->n_text > 0;
+    h->indexes = h->screens || (weight_is_integer(full->type) && h->n_text > 0);
     if (!h->screens)
         return STATUS_OK;
     h->n_bytes = screen_bytes(full, type);
@@ -68,33 +73,34 @@ void head_release(struct cpu_backend *backend)
 void head_lay_out(struct cpu_backend *backend, struct carve *carve)
 {
     struct head *h = &backend->decoder.head;
+    h->n_groups = panel_groups(h->n_all);
+    if (h->indexes)
+        h->largest = carve_take(carve, (size_t)BACKEND_ROWS_MAX * h->n_groups * sizeof(float));
     if (!h->screens)
         return;
     h->x8 = carve_take(carve, q8_rows_bytes(BACKEND_ROWS_MAX, backend->weights.head.n_in));
-    h->n_groups = screen_groups(h->n_all);
-    h->groups = carve_take(carve, 2 * h->n_groups * sizeof(float) * pool_threads(backend->pool));
     h->panels = carve_take(carve, (size_t)BACKEND_ROWS_MAX * h->n_all * sizeof(*h->panels));
 }
 
 /* ---- which rows ---- */
 
-static bool is_screened(const struct head *h, const struct backend_row *row)
+static bool is_indexed(const struct head *h, const struct backend_row *row)
 {
-    return h->screens && row->rules && rules_screens(row->rules);
+    return h->indexes && row->rules && rules_screens(row->rules);
 }
 
 /* Where sums are compared, only text tokens may be a little off. */
-static uint32_t panels_screened(const struct head *h, const struct backend_row *row)
+static uint32_t panels_indexed(const struct head *h, const struct backend_row *row)
 {
     return rules_sums(row->rules) ? h->n_text : h->n_all;
 }
 
 static bool is_full(const struct head *h, const struct backend_row *row)
 {
-    return row->logits || row->no_speech || (row->rules && !is_screened(h, row));
+    return row->logits || row->no_speech || (row->rules && !is_indexed(h, row));
 }
 
-/* In `top`: rows in full, then those that are screened as well, then those only screened. */
+/* In `top`: rows in full, then those that are indexed as well, then those only indexed. */
 void head_rows(struct cpu_backend *backend)
 {
     struct decoder *d = &backend->decoder;
@@ -103,8 +109,8 @@ void head_rows(struct cpu_backend *backend)
     for (int pass = 0; pass < 3; pass++) {
         for (uint32_t r = 0; r < d->n_rows; r++) {
             const struct backend_row *row = &d->rows[d->order[r]];
-            bool full = is_full(h, row), screened = is_screened(h, row);
-            if (full == (pass < 2) && screened == (pass > 0))
+            bool full = is_full(h, row), indexed = is_indexed(h, row);
+            if (full == (pass < 2) && indexed == (pass > 0))
                 d->top_rows[d->n_top++] = (uint8_t)r;
         }
         h->first = pass == 0 ? d->n_top : h->first;
@@ -127,12 +133,19 @@ static const float *state_of(const struct lane *t, uint32_t i)
     return t->d->top + i * row_stride(t->s->n_state);
 }
 
-/* Row i's place in the screen's quantised rows. */
-static struct q8_rows eight_bits(const struct lane *t, uint32_t i)
+/* Row i on of quantised rows at `memory`. */
+static struct q8_rows eight_bits(const struct lane *t, void *memory, uint32_t i)
 {
-    struct q8_rows rows = q8_rows_at(t->d->head.x8, BACKEND_ROWS_MAX, t->s->n_state);
-    size_t at = (size_t)(i - t->d->head.first) * t->s->n_state;
+    struct q8_rows rows = q8_rows_at(memory, BACKEND_ROWS_MAX, t->s->n_state);
+    size_t at = (size_t)i * t->s->n_state;
     return (struct q8_rows){rows.q + at, rows.scale + at / Q8_BLOCK, rows.offset + at / Q8_BLOCK};
+}
+
+/* Row i, with what was found out about it. */
+static struct rules_row indexed_row(const struct lane *t, uint32_t i)
+{
+    const struct screened *row = &t->d->head.rows[i];
+    return (struct rules_row){row->row, row->largest, row->n_panels * PANEL};
 }
 
 /* ---- stages ---- */
@@ -151,9 +164,12 @@ static void norm_states(const struct lane *t)
         if (i < d->head.first)
             continue;
         struct screened *row = &d->head.rows[i];
-        *row = screen_row(&d->head.screen, t->kernels, state, d->h + i * stride, eight_bits(t, i));
+        if (d->head.screens)
+            *row = screen_row(&d->head.screen, t->kernels, state, d->h + i * stride,
+                              eight_bits(t, d->head.x8, i));
         row->row = logits_of(d, i);
-        row->n_panels = panels_screened(&d->head, row_of(d, i));
+        row->n_panels = panels_indexed(&d->head, row_of(d, i));
+        row->largest = d->head.largest + (size_t)i * d->head.n_groups;
     }
     barrier(t);
     mark(t, &d->times.rest_us);
@@ -167,16 +183,9 @@ static void compute(const struct lane *t, uint32_t first, uint32_t end, struct c
     struct linear job = {.w = &w->head, .n_rows = end - first, .x = state_of(t, first),
                          .x_stride = row_stride(t->s->n_state), .y = logits_of(d, first),
                          .y_stride = d->logits_stride};
-    SA_ASSERT(first == 0 || !weight_is_integer(w->head.type));
     if (weight_is_integer(w->head.type))
-        job.xq = q8_rows_at(d->x8, BACKEND_ROWS_MAX, t->s->n_state);
+        job.xq = eight_bits(t, d->x8, first);
     t->kernels->linear(&job, c.panel_from, c.panel_to);
-}
-
-static void choose(const struct lane *t, uint32_t i)
-{
-    struct backend_row *row = row_of(t->d, i);
-    rules_choose(row->rules, &row->state, t->kernels, logits_of(t->d, i), row->choice);
 }
 
 static void finish_full(const struct lane *t, uint32_t i)
@@ -190,37 +199,44 @@ static void finish_full(const struct lane *t, uint32_t i)
         *row->no_speech = rules_probability(t->kernels, logits, model->n_vocab,
                                             model->special.no_speech);
     if (row->rules && i < t->d->head.first)
-        choose(t, i);
+        rules_choose(row->rules, &row->state, t->kernels, logits, row->choice);
 }
 
-static void run_full(const struct lane *t)
+static void run_full(const struct lane *t, uint32_t n_rows)
 {
     struct decoder *d = t->d;
     uint32_t from, to;
-    compute(t, 0, d->head.n_full, columns_of(t, t->backend->weights.head.n_out));
+    compute(t, 0, n_rows, columns_of(t, t->backend->weights.head.n_out));
     barrier(t);
     mark(t, &d->times.matrices_us);
-    share_of(d->head.n_full, t->id, t->n, &from, &to);
+    share_of(n_rows, t->id, t->n, &from, &to);
     for (uint32_t i = from; i < to; i++)
         finish_full(t, i);
     barrier(t);
     mark(t, &d->times.rest_us);
 }
 
-/* Rows [first, end) of `top`, which screen the same panels. */
+/* Rows [first, end) of `top`, which index the same panels. */
 static void scan_rows(const struct lane *t, uint32_t first, uint32_t end)
 {
     struct decoder *d = t->d;
-    uint32_t n_panels = d->head.rows[first].n_panels;
-    struct columns rest, copy;
-    struct linear job = {.w = &d->head.screen.copy, .n_rows = end - first,
-                         .xq = eight_bits(t, first), .y = logits_of(d, first),
-                         .y_stride = d->logits_stride};
-    share_of(n_panels, t->id, t->n, &copy.panel_from, &copy.panel_to);
-    share_of(matrix_panels(job.w->n_out) - n_panels, t->id, t->n, &rest.panel_from, &rest.panel_to);
+    struct head *h = &d->head;
+    uint32_t n_panels = h->rows[first].n_panels, n_rest, from, to;
+    struct linear_groups job = {
+        .linear = {.w = h->screens ? &h->screen.copy : &t->backend->weights.head,
+                   .n_rows = end - first,
+                   .xq = eight_bits(t, h->screens ? h->x8 : d->x8, first),
+                   .y = logits_of(d, first), .y_stride = d->logits_stride},
+        .n_panels = n_panels,
+        .largest = h->rows[first].largest, .largest_stride = h->n_groups,
+    };
+    struct columns rest;
+    share_of(panel_groups(n_panels), t->id, t->n, &from, &to);
+    t->kernels->linear_groups(&job, from, to);
+    n_rest = matrix_panels(job.linear.w->n_out) - n_panels;
+    share_of(n_rest, t->id, t->n, &rest.panel_from, &rest.panel_to);
     rest.panel_from += n_panels;
     rest.panel_to += n_panels;
-    t->kernels->linear(&job, copy.panel_from, copy.panel_to);
     compute(t, first, end, rest);
 }
 
@@ -245,15 +261,12 @@ static void screen(const struct lane *t)
     uint32_t from, to;
     share_of(d->n_top - h->first, t->id, t->n, &from, &to);
     for (uint32_t i = h->first + from; i < h->first + to; i++) {
-        struct backend_row *row = row_of(d, i);
-        uint16_t *panels = h->panels + (size_t)i * h->n_all;
-        bool any = rules_forbid(row->rules, &row->state, logits_of(d, i),
-                                h->rows[i].n_panels * PANEL);
-        h->rows[i].low = h->groups + (size_t)2 * t->id * h->n_groups;
-        h->rows[i].high = h->rows[i].low + h->n_groups;
+        const struct backend_row *row = row_of(d, i);
+        const struct rules_row logits = indexed_row(t, i);
         h->todo[i] = (struct screen_todo){0, 0};
-        if (any)
-            h->todo[i] = screen_panels(&h->screen, t->kernels, &h->rows[i], state_of(t, i), panels);
+        if (rules_forbid(row->rules, &row->state, t->kernels, &logits))
+            h->todo[i] = screen_panels(&h->screen, t->kernels, &h->rows[i], state_of(t, i),
+                                       h->panels + (size_t)i * h->n_all);
     }
     barrier(t);
     mark(t, &d->times.rest_us);
@@ -286,19 +299,33 @@ static void compute_panels(const struct lane *t)
     }
 }
 
+static void choose(const struct lane *t, uint32_t i)
+{
+    const struct head *h = &t->d->head;
+    const struct backend_row *row = row_of(t->d, i);
+    const struct rules_row logits = indexed_row(t, i);
+    if (h->screens)
+        screen_changed(t->kernels, &h->rows[i], h->panels + (size_t)i * h->n_all, h->todo[i].n);
+    else if (i < h->n_full)
+        finish_full(t, i);
+    rules_choose_row(row->rules, &row->state, t->kernels, &logits, row->choice);
+}
+
 void head_run(const struct lane *t)
 {
     struct decoder *d = t->d;
     struct head *h = &d->head;
-    uint32_t from, to;
+    uint32_t from, to, n_full = h->screens ? h->n_full : h->first;
     norm_states(t);
-    if (h->n_full > 0)
-        run_full(t);
+    if (n_full > 0)
+        run_full(t, n_full);
     if (h->first == d->n_top)
         return;
     scan(t);
-    screen(t);
-    compute_panels(t);
+    if (h->screens) {
+        screen(t);
+        compute_panels(t);
+    }
     share_of(d->n_top - h->first, t->id, t->n, &from, &to);
     for (uint32_t i = h->first + from; i < h->first + to; i++)
         choose(t, i);

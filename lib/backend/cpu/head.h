@@ -11,19 +11,20 @@ struct carve;
 
 struct head {
     bool screens;               /* it is f16, and may be screened */
+    bool indexes;               /* that, or it is integers: choices know where large logits are */
     struct screen screen;       /* exact, but with CPU_WEIGHTS_MIXED (cpu.h) */
     void *memory;               /* of the screen */
     size_t n_bytes;
     uint32_t n_all;             /* whole panels */
     uint32_t n_text;            /* those below the end token */
     /* of the call; rows are those of `top` */
-    uint32_t n_full;            /* the first so many are computed in full */
-    uint32_t first;             /* from here on they are screened; at or below n_full */
+    uint32_t n_full;            /* the first so many are wanted in full */
+    uint32_t first;             /* from here on they are indexed; at or below n_full */
     void *x8;                   /* their states in 8 bits */
     struct screened rows[BACKEND_ROWS_MAX];
     uint16_t *panels;           /* [64][n_all], to be computed for each */
     struct screen_todo todo[BACKEND_ROWS_MAX];
-    float *groups;              /* scratch, `n_groups` twice per thread */
+    float *largest;             /* [64][n_groups] */
     uint32_t n_groups;
 };
 
