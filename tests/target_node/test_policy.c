@@ -10,7 +10,10 @@
 #include "../../target_node/load.c"
 #include "../../target_node/register.c"
 #include "../../target_node/register_line.c"
+#include "../../target_node/seats.c"
 #include "../../target_node/serve.c"
+#include "../../target_node/serve_sessions.c"
+#include "../../target_node/serve_streams.c"
 #include "../../target_node/uplink.c"
 #include "../../target_node/vocabulary.c"
 
