@@ -9,7 +9,12 @@
 #include "base/trace.h"
 #include "place.h"
 
-enum { INBOX_MAX = 2 * LINK_POSTED_MAX, ROOM_BYTES = 8192, STALE_MAX = 64 };
+enum {
+    INBOX_MAX = 2 * LINK_POSTED_MAX,
+    ROOM_BYTES = 8192,
+    STALE_MAX = 64,
+    VOCABULARY_MS = 10000                   /* for its call, which a target might never end */
+};
 
 struct link {
     struct link_options options;
@@ -20,6 +25,7 @@ struct link {
     uint32_t generation;                    /* of the call */
     const char *address;
     atomic_bool posts_ended;
+    atomic_size_t inbox_bytes;              /* of frames in the inbox */
 };
 
 /* What a call's callbacks know; freed with the last of them. */
@@ -42,8 +48,10 @@ static bool push(struct link *link, const struct link_event *event)
     struct link_event *copy = malloc(sizeof(*copy));
     if (copy)
         *copy = *event;
+    atomic_fetch_add(&link->inbox_bytes, event->n_bytes);
     if (copy && queue_push(link->inbox, copy) == QUEUE_OK)
         return true;
+    atomic_fetch_sub(&link->inbox_bytes, event->n_bytes);
     free(copy);
     return false;
 }
@@ -61,10 +69,16 @@ static void session_on_message(struct rpc_call *call, const uint8_t *data, size_
 {
     struct line *line = rpc_user(call);
     struct link_event event = {.kind = LINK_FRAME, .generation = line->generation};
-    enum status rc = wire_unpack(data, size, false, &event.frame, &event.error);
+    bool floods = atomic_load(&line->link->inbox_bytes) + size > LINK_INBOX_BYTES_MAX;
+    enum status rc = floods ? error_set(&event.error, STATUS_EXHAUSTED, "the target sends more "
+                                        "than can be read")
+                            : wire_unpack(data, size, false, &event.frame, &event.error);
+    event.n_bytes = size;
     if (rc != STATUS_OK) {
         event.kind = LINK_DOWN;
-        error_prefix(&event.error, "the target sent a frame that cannot be read");
+        event.n_bytes = 0;
+        if (!floods)
+            error_prefix(&event.error, "the target sent a frame that cannot be read");
         rpc_cancel(call);
     }
     if (!push(line->link, &event) && event.kind == LINK_FRAME) {
@@ -102,6 +116,10 @@ static void vocabulary_on_message(struct rpc_call *call, const uint8_t *data, si
 {
     struct line *line = rpc_user(call);
     struct link_event event = {.kind = LINK_VOCABULARY, .generation = line->generation};
+    if (line->answered) {
+        rpc_cancel(call);                   /* one was asked for; it might go on for ever */
+        return;
+    }
     event.bytes.data = malloc(size ? size : 1);
     if (!event.bytes.data)
         return;
@@ -185,6 +203,8 @@ static enum status open_call(struct link *link, const char *method,
     struct rpc_metadata metadata[2];
     struct rpc_open_options options = {.method = method, .handler = handler, .user = line,
                                        .metadata = metadata};
+    if (handler == &vocabulary_handler)
+        options.deadline_ms = VOCABULARY_MS;
     if (link->options.ticket[0])
         metadata[options.n_metadata++] = (struct rpc_metadata){"specasr-ticket",
                                                                link->options.ticket};
@@ -287,6 +307,7 @@ struct link_event link_next(struct link *link, int64_t timeout_us)
             break;
         event = *(struct link_event *)item;
         free(item);
+        atomic_fetch_sub(&link->inbox_bytes, event.n_bytes);
         bool live = event.kind == LINK_AUDIO || event.kind == LINK_AUDIO_FAILED;
         if (live || event.generation == link->generation)
             return event;

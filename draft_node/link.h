@@ -3,7 +3,8 @@
  *     DOWN --link_connect--> CALLING --accepted--> UP --broken, silent--> DOWN
  *
  * Callbacks of the rpc thread only put events into the inbox; the main thread takes them with
- * link_next. Events of an older call are dropped by their generation.
+ * link_next. Events of an older call are dropped by their generation. What a target sends without
+ * being asked fills the inbox, never the memory: beyond its cap the call ends.
  */
 #ifndef DRAFT_NODE_LINK_H
 #define DRAFT_NODE_LINK_H
@@ -19,7 +20,8 @@ enum {
     LINK_TARGETS_MAX = 8,
     LINK_ADDRESS_MAX = 272,
     LINK_TICKET_MAX = 1024,
-    LINK_POSTED_MAX = 2048                  /* events of link_post that wait to be taken */
+    LINK_POSTED_MAX = 2048,                 /* events of link_post that wait to be taken */
+    LINK_INBOX_BYTES_MAX = 4 << 20          /* of frames that wait, beside one vocabulary */
 };
 
 struct link_options {
@@ -49,6 +51,7 @@ enum link_event_kind {
 struct link_event {
     enum link_event_kind kind;
     uint32_t generation;
+    size_t n_bytes;                         /* as it came from the target; 0: it did not */
     struct error error;
     struct wire_frame frame;
     struct wire_bytes bytes;
