@@ -19,7 +19,7 @@
 
 enum {
     CALL_MS = 1500,                         /* for one coordinator */
-    ROUND_PAUSE_MS = 500,                   /* after all of them failed */
+    ROUND_PAUSE_MS = 250,                   /* after all of them failed; doubled, at most twice */
     PROBE_MS = 300,                         /* for one target */
     NOISE_US = 10000,                       /* of expected completions */
     TICKET_RENEW_MS = 2400000,              /* of the hour that a ticket is valid */
@@ -234,6 +234,13 @@ static enum status call(struct placement *placement, const struct wire_coordinat
     return cluster_call_as(&caller, ask, answer, err);
 }
 
+/* 0 .. limit - 1: clients of one coordinator do not come back to it all at once. */
+static uint32_t draw(uint32_t limit)
+{
+    uint32_t number;
+    return getrandom(&number, sizeof(number), 0) == sizeof(number) ? number % limit : limit / 2;
+}
+
 /* One round over the coordinators. */
 static uint32_t ask_once(struct placement *placement)
 {
@@ -258,7 +265,8 @@ static uint32_t ask_once(struct placement *placement)
     placement->refused = false;
     placement->why = err;
     pthread_mutex_unlock(&placement->lock);
-    return (uint32_t)ROUND_PAUSE_MS << MIN(placement->n_failures++, 5u);
+    uint32_t pause_ms = (uint32_t)ROUND_PAUSE_MS << MIN(placement->n_failures++, 2u);
+    return pause_ms / 2 + draw(pause_ms);
 }
 
 static void *thread_main(void *argument)

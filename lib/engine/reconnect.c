@@ -5,7 +5,8 @@ enum {
     SILENCE_DOUBLED_MAX = 5,                /* times */
     SPREAD_US = 50000,                      /* from a loss to the next call */
     RETRY_MIN_US = 100000,
-    RETRY_MAX_US = 2000000
+    RETRY_MAX_US = 1000000,
+    SPREAD_MAX_US = 60000000                /* beyond a time to come back that is hours away */
 };
 
 /* 0 .. limit - 1 (splitmix64). */
@@ -117,10 +118,20 @@ bool reconnect_failed(struct reconnect *r, uint64_t now_us, enum status code, ui
     r->retry_us = now_us + 1 + wait;
     if (retry_ms > 0)                       /* up to half as long again: all were told the same */
         r->not_before_us[r->target] =
-            now_us + 1000u * ((uint64_t)retry_ms + draw(r, retry_ms / 2 + 1));
+            now_us + 1000u * (uint64_t)retry_ms +
+            draw(r, MIN(500u * (uint64_t)retry_ms, (uint64_t)SPREAD_MAX_US) + 1);
     r->retry_us = MAX(r->retry_us, first_allowed_us(r));
     r->n_failures++;
     return true;
+}
+
+/* Another one that could be called in place of the present one. */
+static bool another_waits(const struct reconnect *r, uint64_t now_us)
+{
+    for (uint32_t i = 0; i < r->n_targets; i++)
+        if (i != r->target && !is_refused(r, i) && r->not_before_us[i] <= now_us)
+            return true;
+    return false;
 }
 
 static void next_target(struct reconnect *r, uint64_t now_us)
@@ -149,6 +160,10 @@ enum reconnect_action reconnect_look(struct reconnect *r, const struct reconnect
         return RECONNECT_HANG_UP;
     }
     uint64_t silence = (uint64_t)SILENCE_US << MIN(r->n_failures, (uint32_t)SILENCE_DOUBLED_MAX);
+    if (r->state == RECONNECT_CALLING && now > r->called_us + silence && another_waits(r, now)) {
+        error_set(why, STATUS_UNAVAILABLE, "no answer for %.1f s", (double)silence / 1e6);
+        return RECONNECT_HANG_UP;
+    }
     if (r->state >= RECONNECT_ACCEPTED && now > r->heard_us + silence) {
         error_set(why, STATUS_TIMEOUT, "nothing heard for %.1f s", (double)silence / 1e6);
         return RECONNECT_HANG_UP;

@@ -50,7 +50,7 @@ static void targets_are_called_in_turn_and_pauses_grow(void **state)
     for (uint32_t i = 0; i < 9; i++) {
         assert_int_equal(next_action(&r, &now), RECONNECT_CALL);
         assert_int_equal(r.target, i % 3);
-        uint64_t pause_max = MIN((uint64_t)(100 * MS) << (i == 0 ? 0 : i - 1), 2u * SECOND);
+        uint64_t pause_max = MIN((uint64_t)(100 * MS) << (i == 0 ? 0 : i - 1), 1u * SECOND);
         if (i > 0)
             assert_in_range(now - before, pause_max / 2, pause_max + 2 * MS);
         before = now;
@@ -97,6 +97,43 @@ static void a_silent_target_is_lost_and_the_next_silence_may_last_longer(void **
     uint64_t since = now;
     assert_int_equal(next_action(&r, &now), RECONNECT_HANG_UP);
     assert_in_range(now - since, 1500u * MS, 1502u * MS);
+}
+
+/* A process that is stopped takes connections, and no calls. */
+static void a_call_that_is_not_taken_is_given_up_where_there_is_another_target(void **state)
+{
+    (void)state;
+    uint64_t now = SECOND;
+    struct reconnect r = fresh(2, 1), alone = fresh(1, 1);
+    for (uint32_t i = 0; i < 3; i++) {      /* each time later: the way may be long */
+        assert_int_equal(next_action(&r, &now), RECONNECT_CALL);
+        assert_int_equal(r.target, i % 2);
+        uint64_t since = now;
+        assert_int_equal(next_action(&r, &now), RECONNECT_HANG_UP);
+        assert_in_range(now - since, (1500u * MS) << i, ((1500u * MS) << i) + 2 * MS);
+        assert_true(reconnect_failed(&r, now, STATUS_UNAVAILABLE, 0));
+    }
+    now = SECOND;                           /* the only one: the link's own patience decides */
+    assert_int_equal(next_action(&alone, &now), RECONNECT_CALL);
+    assert_int_equal(look(&alone, now + 20u * SECOND), RECONNECT_NOTHING);
+    now = SECOND;                           /* and the only one that may be called now */
+    r = fresh(2, 1);
+    assert_int_equal(next_action(&r, &now), RECONNECT_CALL);
+    assert_true(reconnect_failed(&r, now, STATUS_EXHAUSTED, 20000));
+    assert_int_equal(next_action(&r, &now), RECONNECT_CALL);
+    assert_int_equal(r.target, 1);
+    assert_int_equal(look(&r, now + 10u * SECOND), RECONNECT_NOTHING);
+}
+
+static void a_day_is_not_spread_over_half_a_day(void **state)
+{
+    (void)state;
+    uint64_t now = SECOND;
+    struct reconnect r = fresh(1, 9);
+    assert_int_equal(next_action(&r, &now), RECONNECT_CALL);
+    assert_true(reconnect_failed(&r, now, STATUS_EXHAUSTED, 36000000));
+    assert_in_range(r.not_before_us[0] - now, 36000u * (uint64_t)SECOND,
+                    36060u * (uint64_t)SECOND);
 }
 
 static void a_target_that_owes_nothing_may_be_silent(void **state)
@@ -208,6 +245,8 @@ int main(void)
         cmocka_unit_test(targets_are_called_in_turn_and_pauses_grow),
         cmocka_unit_test(a_lost_target_is_left_at_once_but_not_by_all_together),
         cmocka_unit_test(a_silent_target_is_lost_and_the_next_silence_may_last_longer),
+        cmocka_unit_test(a_call_that_is_not_taken_is_given_up_where_there_is_another_target),
+        cmocka_unit_test(a_day_is_not_spread_over_half_a_day),
         cmocka_unit_test(a_target_that_owes_nothing_may_be_silent),
         cmocka_unit_test(who_refuses_is_never_called_again),
         cmocka_unit_test(a_full_target_says_when_to_come_back),
