@@ -385,12 +385,12 @@ static enum status open_draft(const struct values *values, struct engine *engine
 static int exit_code_of(enum status rc, const struct output *output)
 {
     const struct summary *summary = output->summary;
+    if (output->signal_number)              /* whatever came of it: the log says that */
+        return 128 + output->signal_number;
     if (rc == STATUS_UNAVAILABLE || rc == STATUS_TIMEOUT || rc == STATUS_CLOSED)
         return EXIT_CODE_UNREACHABLE;
     if (rc != STATUS_OK || summary->n_failed > 0 || summary->n_damaged > 0)
         return EXIT_CODE_FAILED;
-    if (output->signal_number)
-        return 128 + output->signal_number;
     return summary->n_differing > 0 ? EXIT_CODE_DIFFERS : EXIT_CODE_OK;
 }
 

@@ -110,20 +110,6 @@ static void find_vocabulary(struct run *run, uint64_t hash)
         error_clear(&run->fatal);
 }
 
-/* Without it there are no drafts; the text is the same. */
-static void vocabulary_failed(struct run *run, const struct error *why)
-{
-    uint32_t n = ++run->n_vocabulary_failures;
-    bool again = n < VOCABULARY_TRIES_MAX;
-    if (n == 1)
-        log_line(LOG_WARN, "%s: its vocabulary cannot be fetched (%s): going on without drafts, "
-                 "asking again", link_target(run->link), why->text);
-    else if (!again)
-        log_line(LOG_WARN, "%s: its vocabulary could not be fetched in %u attempts: no drafts in "
-                 "this session", link_target(run->link), n);
-    run->vocabulary_retry_us = again ? clock_us(&run->clock) + (VOCABULARY_RETRY_US << (n - 1)) : 0;
-}
-
 static void retry_vocabulary(struct run *run)
 {
     if (!run->vocabulary_retry_us || clock_us(&run->clock) < run->vocabulary_retry_us)
@@ -138,7 +124,7 @@ static void on_opened(void *context, const struct wire_opened *opened)
     run->told = 0;
     observe_session(run->options.observe, true);
     reconnect_opened(&run->reconnect, clock_us(&run->clock), client_n_open(run->client) == 0);
-    if (run->engine)
+    if (run->engine && !run->no_drafts)
         find_vocabulary(run, opened->vocabulary_hash);
 }
 
@@ -263,6 +249,32 @@ static enum status link_failed(struct run *run, const struct error *why, uint32_
     return STATUS_OK;
 }
 
+/* Without it there are no drafts; the text is the same. A target that was told to wait for drafts
+ * would do so in each window, for as long as its patience lasts (15 s): it is told anew, in an Open
+ * that announces none. */
+static enum status vocabulary_failed(struct run *run, const struct error *why, struct error *err)
+{
+    const struct wire_rules *rules = &run->options.client.rules;
+    if (rules->wait_draft || rules->lockstep) {
+        struct error reason;
+        run->no_drafts = true;
+        client_forgo_drafts(run->client);
+        error_set(&reason, STATUS_CLOSED, "its vocabulary cannot be fetched (%s): going on without "
+                  "drafts", why->text);
+        return link_failed(run, &reason, 0, err);
+    }
+    uint32_t n = ++run->n_vocabulary_failures;
+    bool again = n < VOCABULARY_TRIES_MAX;
+    if (n == 1)
+        log_line(LOG_WARN, "%s: its vocabulary cannot be fetched (%s): going on without drafts, "
+                 "asking again", link_target(run->link), why->text);
+    else if (!again)
+        log_line(LOG_WARN, "%s: its vocabulary could not be fetched in %u attempts: no drafts in "
+                 "this session", link_target(run->link), n);
+    run->vocabulary_retry_us = again ? clock_us(&run->clock) + (VOCABULARY_RETRY_US << (n - 1)) : 0;
+    return STATUS_OK;
+}
+
 /* Connects when it is time, notices silence, gives up at the deadline. */
 static enum status look_after_link(struct run *run, struct error *err)
 {
@@ -302,8 +314,7 @@ static enum status take_vocabulary(struct run *run, const struct wire_bytes *byt
     free(bytes->data);
     if (rc == STATUS_OK)
         return client_set_vocabulary(run->client, run->vocabulary, err);
-    vocabulary_failed(run, &why);
-    return STATUS_OK;
+    return vocabulary_failed(run, &why, err);
 }
 
 static enum status take_event(struct run *run, struct link_event *event, struct error *err)
@@ -329,8 +340,7 @@ static enum status take_event(struct run *run, struct link_event *event, struct 
     case LINK_VOCABULARY:
         return take_vocabulary(run, &event->bytes, err);
     case LINK_VOCABULARY_FAILED:
-        vocabulary_failed(run, &event->error);
-        return STATUS_OK;
+        return vocabulary_failed(run, &event->error, err);
     case LINK_AUDIO:
         return live_take(run, event, err);
     case LINK_AUDIO_FAILED:

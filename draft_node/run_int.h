@@ -33,6 +33,7 @@ struct run {
     uint64_t vocabulary_hash;               /* asked for; 0: none */
     uint64_t vocabulary_retry_us;           /* ask again at this time; 0: no need */
     uint32_t n_vocabulary_failures;         /* in this session */
+    bool no_drafts;                         /* it has none, and waits for none */
     struct reconnect reconnect;
     bool open_sent;                         /* on the present call */
     struct error last_error;                /* why the link is down */

@@ -276,6 +276,11 @@ void client_disconnected(struct client *client)
     client->opened = false;
 }
 
+void client_forgo_drafts(struct client *client)
+{
+    client->options.rules.use_drafts = false;
+}
+
 bool client_is_connected(const struct client *client)
 {
     return client->connected;

@@ -74,6 +74,9 @@ MUST_CHECK enum status client_set_vocabulary(struct client *client,
                                              const struct tokenizer *vocabulary,
                                              struct error *err);
 
+/* From the next Open on no drafts are announced, so that the target waits for none. */
+void client_forgo_drafts(struct client *client);
+
 /* A failure means that the target broke the protocol: drop the link. */
 MUST_CHECK enum status client_receive(struct client *client, const struct wire_frame *frame,
                                       struct error *err);

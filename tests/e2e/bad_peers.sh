@@ -89,9 +89,16 @@ verdict "target: two that refuse" "$why"
 # A vocabulary that cannot be fetched is asked for again while the session lasts, and the user is told once.
 "$helpers/rogue_target" no-vocabulary >rogue_vocabulary.log 2>&1 &
 wait_for "$limit" listens_or_ended rogue_vocabulary.log $!
-client --target "$(address_in rogue_vocabulary.log)" --wait-draft "$good_file"
+client --target "$(address_in rogue_vocabulary.log)" "$good_file"
 why=; [ "$rc" = 1 ] && tail -n 1 err | grep -q 'asked three times' || why="exit code $rc: $(cat err)"
 [ "$(grep -c '^asked' rogue_vocabulary.log)" = 3 ] || why="$why $(cat rogue_vocabulary.log)"
 [ "$(grep -c 'warning: .*vocabulary cannot be fetched.*going on without drafts, asking again' err)" = 1 ] || why="$why $(cat err)"
 verdict "target: a vocabulary that cannot be fetched" "$why"
+# A target that was told to wait for drafts hears at once that none will come; else it waits 15 s in each window.
+for option in --wait-draft --lockstep; do
+    client --target "$(address_in rogue_vocabulary.log)" $option "$good_file"
+    why=; [ "$rc" = 1 ] && tail -n 1 err | grep -q 'told not to wait for drafts' || why="exit code $rc: $(cat err)"
+    grep -q 'warning: .*vocabulary cannot be fetched.*going on without drafts; connecting again' err || why="$why $(cat err)"
+    verdict "target: no vocabulary for $option" "$why"
+done
 e2e_finish

@@ -25,9 +25,9 @@ end_live() { # SECONDS: sets rc, took_ms
     wait "$client_pid" 2>/dev/null; rc=$?; took_ms=$(($(now_ms) - begin))
     exec 5>&-
 }
-why_not_kept() { # FOLDER: one WAV file there, which is named and holds the second utterance only
+why_not_kept() { # FOLDER [CODE]: one WAV file there, which is named and holds the second utterance only
     local files=("$1"/specasr-unsent-*.wav) why=
-    [ "$rc" = 3 ] || why="exit code $rc"
+    [ "$rc" = "${2:-3}" ] || why="exit code $rc"
     [ "$(wc -l <out)" = 1 ] || why="$why stdout: $(cat out)"
     [ ${#files[@]} = 1 ] && [ -f "${files[0]}" ] || { echo "$why no file: $(cat err)"; return; }
     tail -n 1 err | grep -Eq "^draft_node: error: .* s of audio without text are kept: transcribe them later with \`draft_node .*${files[0]##*/}\`" ||
@@ -68,7 +68,7 @@ begin_live late
 kill -STOP "$target_pid"
 kill -INT "$client_pid"
 end_live 60
-why=$(why_not_kept here)
+why=$(why_not_kept here 130)
 [ "$took_ms" -ge 9000 ] && [ "$took_ms" -le 20000 ] || why="$why after $took_ms ms"
 verdict "interrupted, and the target is silent: the audio is kept" "$why"
 kill -KILL "$target_pid"; wait "$target_pid" 2>/dev/null

@@ -99,6 +99,9 @@ static void on_message(struct rpc_call *call, const uint8_t *data, size_t size)
         send_noise(call);
     else if (frame.kind == WIRE_OPEN && strcmp(chosen, "full") == 0)
         rpc_finish(call, STATUS_EXHAUSTED, "all sessions are taken: try later");
+    else if (frame.kind == WIRE_OPEN && strcmp(chosen, "no-vocabulary") == 0 &&
+             !frame.u.open.rules.use_drafts)
+        rpc_finish(call, STATUS_INVALID, "told not to wait for drafts");
     else if (frame.kind == WIRE_OPEN && strcmp(chosen, "mute") != 0)
         send_opened(call);
     else if (frame.kind == WIRE_END_OF_UTTERANCE)
@@ -111,7 +114,8 @@ static void on_eof(struct rpc_call *call)
     rpc_finish(call, STATUS_OK, "");
 }
 
-/* no-vocabulary: fails each time, and ends the session at the third. One rpc thread calls. */
+/* no-vocabulary: fails each time, and ends the session at the third; or one without drafts.
+ * One rpc thread calls. */
 static void on_vocabulary_message(struct rpc_call *call, const uint8_t *data, size_t size)
 {
     (void)data;
