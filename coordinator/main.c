@@ -50,10 +50,11 @@ struct values {
     struct options *source;                 /* of all the above, for SIGHUP */
 };
 
-/* What targets and clients may do; co-located drafts are no mode of a target yet. */
-static const char *const mode_names[] = {"all", "target-alone", NULL};
-static const uint32_t mode_sets[] = {WIRE_MODES_ALL, WIRE_MODE_TARGET_ALONE};
-
+/* What targets and clients may do. Decoding without drafts is always one of it. */
+static const char *const mode_names[] = {"all", "split", "colocated", "target-alone", NULL};
+static const uint32_t mode_sets[] = {WIRE_MODES_ALL, WIRE_MODE_SPLIT | WIRE_MODE_TARGET_ALONE,
+                                     WIRE_MODE_COLOCATED | WIRE_MODE_TARGET_ALONE,
+                                     WIRE_MODE_TARGET_ALONE};
 
 #define AT(member) offsetof(struct values, member)
 
@@ -75,7 +76,8 @@ static const struct option table[] = {
              "dearer (the shadow price). 0: no goal."},
     {.name = "modes", .type = OPTION_CHOICE, .offset = AT(modes), .choices = mode_names,
      .initial = "all", .reloads = true, .group = "Serve",
-     .help = "What sessions may do. target-alone: clients are advised not to draft."},
+     .help = "Who may draft. split: clients; colocated: targets with --draft-model, for clients "
+             "that do not; target-alone: nobody. Text does not depend on it."},
     {.name = "canary", .type = OPTION_STRING, .offset = AT(canary), .value_name = "VERSION",
      .group = "Serve",
      .help = "A version (as `coordinator status` shows it) that gets only a share of the new "

@@ -28,7 +28,9 @@ static void count_end(struct metrics *metrics, struct counted *counted, uint32_t
         if (final) {
             counted->lag_us = now_us - counted->ends[i].ended_us;
             metrics_observe(metrics,
-                            counted->drafts ? TARGET_METRIC_LAG_SPLIT : TARGET_METRIC_LAG_ALONE,
+                            counted->drafts      ? TARGET_METRIC_LAG_SPLIT
+                            : counted->colocated ? TARGET_METRIC_LAG_COLOCATED
+                                                 : TARGET_METRIC_LAG_ALONE,
                             counted->lag_us);
         }
         counted->ends[i].ended_us = 0;
@@ -97,6 +99,7 @@ void count_turn(struct metrics *metrics, struct target_counts *before,
     uint64_t forward_us = now->forward_us - before->forward_us;
     metrics_add(metrics, TARGET_METRIC_BUSY_ENCODE, now->encode_us - before->encode_us);
     metrics_add(metrics, TARGET_METRIC_BUSY_FORWARD, forward_us);
+    metrics_add(metrics, TARGET_METRIC_BUSY_DRAFT, now->draft_us - before->draft_us);
     metrics_add(metrics, TARGET_METRIC_PASSES, now->passes - before->passes);
     metrics_add(metrics, TARGET_METRIC_ROWS, now->rows - before->rows);
     if (now->passes > before->passes)

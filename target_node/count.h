@@ -15,6 +15,7 @@ enum { SAMPLES_PER_MS = 16 };
 /* Of one session. All zero at its begin. */
 struct counted {
     bool opened, drafts;                    /* Opened went out; the client drafts */
+    bool colocated;                         /* drafts are made here for it */
     uint8_t session[16];
     uint32_t epoch;
     uint32_t depth;                         /* advised last */

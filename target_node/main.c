@@ -36,7 +36,7 @@
 enum { GRACE_MS = 4000 };
 
 struct values {
-    const char *model;
+    const char *model, *draft_model;
     struct option_address listen;
     int64_t threads;
     const char *kernels;
@@ -61,6 +61,7 @@ struct values {
 
 struct node {
     struct engine engine;
+    struct engine draft;                    /* of --draft-model; closed: none */
     struct serve *serve;
     struct registration *registration;      /* NULL: no coordinator */
     struct observe *observe;
@@ -77,6 +78,11 @@ static const struct option table[] = {
      .initial = "base", .value_name = "FILE|NAME", .group = "Model",
      .help = "Model file (GGUF), or the name of a fetched model: base, tiny.en, base-q8_0. For "
              "load tests toy:SEED, which makes words of a hash of the audio."},
+    {.name = "draft-model", .type = OPTION_STRING, .offset = AT(draft_model),
+     .value_name = "FILE|NAME", .group = "Model",
+     .help = "A small model that drafts here for clients that do not draft themselves (co-located "
+             "drafts), as long as that pays: at most four sessions at once. Text does not depend "
+             "on it."},
     {.name = "listen", .short_name = 'l', .type = OPTION_ADDRESS, .offset = AT(listen), .min = 0,
      .max = 65535, .initial = "127.0.0.1:7600", .value_name = "HOST:PORT", .group = "Network",
      .help = "Where clients connect. Port 0 takes a free one. The port opens when the model is "
@@ -303,14 +309,33 @@ static enum status open_model(const struct values *values, struct node *node, st
     return rc;
 }
 
-/* The model is there, no session yet. */
+/* Drafts are never trusted: weights are made as small as those of a draft_node. */
+static enum status open_draft_model(const struct values *values, struct node *node,
+                                    struct error *err)
+{
+    char path[MODEL_PATH_MAX];
+    const struct cpu_options cpu = {.n_threads = (uint32_t)values->threads,
+                                    .kernels = values->kernels, .weights = CPU_WEIGHTS_MIXED};
+    if (!values->draft_model)
+        return STATUS_OK;
+    if (toy_named(values->draft_model))
+        return toy_open(&node->draft, values->draft_model, err);
+    enum status rc = model_find(values->draft_model, path, sizeof(path), err);
+    return rc == STATUS_OK ? engine_open(&node->draft, path, &cpu, err) : rc;
+}
+
+/* The models are there, no session yet. */
 static enum status fit_sessions(const struct values *values, struct node *node, struct error *err)
 {
     enum { OTHER_BYTES = 32 << 20, UTTERANCE_BYTES = 4 << 20 };    /* scratch; audio and drafts */
     const struct backend_info *info = &node->engine.backend->info;
+    const struct backend *draft = node->draft.backend;
+    const uint64_t draft_bytes =
+        draft ? draft->info.sequence_bytes + draft->info.window_bytes + UTTERANCE_BYTES : 0;
     const struct memory_ask ask = {
         .budget = values->memory ? values->memory : memory_limit() / 10 * 9,
-        .fixed = memory_used() + BACKEND_WINDOWS * info->window_bytes + OTHER_BYTES,
+        .fixed = memory_used() + BACKEND_WINDOWS * info->window_bytes + OTHER_BYTES +
+                 TARGET_COLOCATED_MAX * draft_bytes,
         .slot = info->sequence_bytes + UTTERANCE_BYTES,
         .sessions = (uint32_t)values->sessions};
     enum status rc = memory_plan(&ask, &node->plan, err);
@@ -327,6 +352,10 @@ static void tell_what_serves(const struct node *node)
     log_line(LOG_INFO, "%s, %s kernels, %u threads, %.0f MB of weights",
              node->engine.description->name, info->kernels, info->n_threads,
              (double)info->weight_bytes / 1e6);
+    if (node->draft.backend)
+        log_line(LOG_INFO, "drafts for clients that do not: %s, %.0f MB of weights",
+                 node->draft.description->name,
+                 (double)node->draft.backend->info.weight_bytes / 1e6);
     log_line(LOG_INFO, "%" PRIu32 " sessions, %" PRIu32 " of them at work at once: %.0f MB each, "
              "%.0f MB for the model, of %.0f MB", node->plan.sessions, node->plan.slots,
              (double)node->memory.slot / 1e6, (double)node->memory.fixed / 1e6,
@@ -371,6 +400,7 @@ static enum status start_serving(const struct values *values, struct node *node,
         return rc;
     options.target.sessions_max = node->plan.sessions;
     options.target.slots_max = node->plan.slots;
+    options.target.draft_engine = node->draft.backend ? &node->draft : NULL;
     (void)read_share(values->audit, &options.target.audit_share);
     options.client_sessions_max = (uint32_t)values->client_sessions;
     options.idle_max_us = (uint64_t)(values->idle_timeout * 1e6);
@@ -407,6 +437,8 @@ static enum status run(const struct values *values, const sigset_t *signals, str
     if (rc == STATUS_OK)
         rc = open_model(values, &node, err);
     if (rc == STATUS_OK)
+        rc = open_draft_model(values, &node, err);
+    if (rc == STATUS_OK)
         rc = start_serving(values, &node, err);
     if (rc == STATUS_OK)
         wait_for_end(values, signals, &node);
@@ -416,6 +448,7 @@ static enum status run(const struct values *values, const sigset_t *signals, str
     observe_stop(&node.observe);
     registration_stop(&node.registration);
     gate_free(&node.gate);
+    engine_close(&node.draft);
     engine_close(&node.engine);
     return rc;
 }

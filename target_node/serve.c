@@ -57,6 +57,8 @@ static bool send_frame(void *context, const struct wire_frame *frame)
     struct wire_bytes bytes;
     load_frame(&serve->load, frame);
     serve->depth_sum -= connection->counted.depth;
+    connection->counted.colocated =
+        connection->session && target_session_colocated(connection->session);
     count_sent(serve->metrics, &connection->counted, frame, clock_us(&serve->engine->clock));
     serve->depth_sum += connection->counted.depth;
     if (frame->kind == WIRE_WINDOW_FINAL)
@@ -309,7 +311,8 @@ static void follow_policy(struct serve *serve)
                       (struct target_policy){
                           .price = policy.shadow_price,
                           .latency_goal_us = (float)policy.latency_goal_ms * 1000.0f,
-                          .drafts = drafts});
+                          .drafts = drafts,
+                          .colocated = (policy.modes & WIRE_MODE_COLOCATED) != 0});
     metrics_set(serve->metrics, TARGET_METRIC_SHADOW_PRICE, (int64_t)(policy.shadow_price * 1e6f));
     metrics_set(serve->metrics, TARGET_METRIC_LATENCY_GOAL,
                 (int64_t)policy.latency_goal_ms * 1000);

@@ -23,7 +23,7 @@ struct target_options target_options_default(void)
 
 struct target_policy target_policy_default(void)
 {
-    return (struct target_policy){.price = 1.0f, .drafts = true};
+    return (struct target_policy){.price = 1.0f, .drafts = true, .colocated = true};
 }
 
 void target_set_policy(struct target *target, struct target_policy policy)
@@ -160,11 +160,12 @@ uint64_t target_tick(struct target *target)
     struct work_seen seen = target_see(target);
     target->encoder_wanted = seen.encode > 0;
     target->lacks_slots = seen.lacks_slots;
+    bool drafted = target_colocated_turn(target);
     if (target->n_sessions > 0)
         target_gather(target, &seen, &all);
-    bool worked = all.n > 0;
+    bool worked = all.n > 0 || drafted;
     uint64_t start = clock_us(&target->engine->clock);
-    if (worked)
+    if (all.n > 0)
         target_run_pass(target, &all);
     uint64_t pass_us = clock_us(&target->engine->clock) - start;
     worked |= target_encode(target, &seen, all.n_urgent, pass_us);

@@ -29,8 +29,14 @@ struct target_options {
     float audit_share;                      /* of utterances, decoded again in idle time: 0 .. 1 */
     uint32_t depth_fixed;                   /* draft tokens of a session in a pass, at most, always;
                                              * 0: as depth_control says */
+    struct engine *draft_engine;            /* for clients that cannot draft (target_colocated.h);
+                                             * borrowed, NULL: they are decoded by plain steps */
+    uint32_t colocated_fixed;               /* its steps before each pass, always; 0: as pays */
     bool depth_control;                     /* false: clients may always draft as far as they can */
 };
+
+/* Sessions for which drafts are made here at once. */
+enum { TARGET_COLOCATED_MAX = 4 };
 
 struct target_options target_options_default(void);
 
@@ -39,6 +45,7 @@ struct target_policy {
     float price;                            /* shadow price of rows: 1: their own cost */
     float latency_goal_us;                  /* no draft may make a pass longer; 0: no goal */
     bool drafts;                            /* false: sessions are advised not to draft */
+    bool colocated;                         /* false: nor are drafts made here */
 };
 
 struct target_policy target_policy_default(void);
@@ -88,6 +95,9 @@ bool target_session_dead(const struct target_session *session);
 /* Has its Open come? */
 bool target_session_ready(const struct target_session *session);
 
+/* Are drafts made here for it? */
+bool target_session_colocated(const struct target_session *session);
+
 /* Has the session unfinished utterances? */
 bool target_session_busy(const struct target_session *session);
 
@@ -98,7 +108,8 @@ uint64_t target_tick(struct target *target);
 /* What was done since target_new, and how many open utterances are in which stage. For metrics. The
  * work of this and of a tick is that of the sessions at work, however many are idle. */
 struct target_counts {
-    uint64_t encode_us, forward_us;         /* time of the model */
+    uint64_t encode_us, forward_us;         /* time of the model, */
+    uint64_t draft_us;                      /* and of the draft model here */
     uint64_t passes, rows;
     uint64_t audits, audit_mismatches;      /* utterances decoded again; those that differed */
     uint64_t samples;                       /* of audio, each once per session that sent it */

@@ -35,7 +35,7 @@ bool depth_controlled(const struct target_session *session)
     const struct wire_rules *ask = &session->ask;
     const struct target_options *options = &session->target->options;
     return options->depth_control && options->depth_fixed == 0 && session->mode == SPEC_MODE_FREE &&
-           !ask->verbatim && ask->row_price < 0.0f;
+           !session->colocated && !ask->verbatim && ask->row_price < 0.0f;
 }
 
 uint32_t depth_nodes_max(const struct target_session *session)

@@ -175,11 +175,11 @@ void target_encode_slice(struct target *target, struct target_session *session,
 static uint64_t slice_us(const struct target *target, uint32_t n_waiting, uint32_t n_decoding,
                          uint64_t pass_us)
 {
-    const struct window_costs *mean = &target->mean;
-    if (n_decoding == 0 || mean->encode_us <= 0.0f || mean->passes <= 0.0f)
+    const float encode_us = target->mean.encode_us, passes = target->mean.passes;
+    if (n_decoding == 0 || encode_us <= 0.0f || passes <= 0.0f)
         return target->options.slice_us;
-    float share = (float)n_waiting * mean->passes * (float)pass_us;
-    float wait = (float)n_decoding * mean->encode_us;
+    float share = (float)n_waiting * passes * (float)pass_us;
+    float wait = (float)n_decoding * encode_us;
     uint64_t us = (uint64_t)((float)pass_us * share / wait);
     return MIN(MAX(us, (uint64_t)SLICE_MIN_US), target->options.slice_us);
 }

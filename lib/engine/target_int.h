@@ -8,6 +8,7 @@
 #include "engine/audio_buffer.h"
 #include "engine/target.h"
 #include "engine/target_audit.h"
+#include "engine/target_colocated.h"
 #include "engine/target_encode.h"
 #include "engine/target_pick.h"
 #include "spec/calibration.h"
@@ -120,12 +121,8 @@ struct target_session {
     uint64_t alive_us;                      /* last frame sent while work was owed */
     uint64_t busy_us;                       /* when it last had an utterance */
     bool holds_memory;                      /* keys and values have been taken */
-};
-
-/* What a window takes, smoothed; 0: not known. */
-struct window_costs {
-    float encode_us;
-    float passes;
+    struct colocated *colocated;            /* NULL: no drafts are made here for it, */
+    bool colocated_fails;                   /* nor can be */
 };
 
 struct target {
@@ -141,7 +138,9 @@ struct target {
     struct encoder_place places[BACKEND_WINDOWS];
     uint64_t urgent_us;                     /* had by them while another one has waited for long */
     struct spec_cost cost;
-    struct window_costs mean;
+    struct {
+        float encode_us, passes;
+    } mean;                                 /* of a window, smoothed; 0: not known */
     struct pass pass;
     struct {
         struct sequence *sequence;          /* NULL: not under way */
@@ -153,6 +152,7 @@ struct target {
     uint32_t n_slots;                       /* sessions that hold memory */
     struct target_session **ready;          /* [sessions_max]: those with a window to decode */
     struct audit audit;
+    struct colocated_all colocated;
     bool draining, encoder_wanted, lacks_slots; /* slots: for new windows */
     struct target_counts counts;            /* stages: only in what target_counts returns */
 };

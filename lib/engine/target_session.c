@@ -146,6 +146,7 @@ static void leave_slot(struct target_session *session)
 
 void session_reopen_sequence(struct target_session *session)
 {
+    session_colocated_close(session);
     backend_close(&session->sequence);
     if (backend_open(session->target->engine->backend, &session->sequence, NULL) != STATUS_OK)
         session_die(session);
@@ -539,6 +540,7 @@ void session_close_alone(struct target_session **session_ptr)
     struct encoder_place *place = target_place(session->target, session);
     if (place)
         place->session = NULL;
+    session_colocated_close(session);
     leave_place(session);
     leave_owner(session);
     leave_slot(session);
@@ -571,6 +573,11 @@ bool target_session_dead(const struct target_session *session)
 bool target_session_ready(const struct target_session *session)
 {
     return session->open;
+}
+
+bool target_session_colocated(const struct target_session *session)
+{
+    return session->colocated != NULL;
 }
 
 bool target_session_busy(const struct target_session *session)

@@ -156,7 +156,7 @@ static void send_decided(struct target_session *session, struct utterance *u)
     memcpy(decided->tokens, attempt->decided + u->n_sent, decided->n_tokens * sizeof(int32_t));
     u->n_sent = attempt->n_decided;
     u->sent_us = now_us(session);
-    decided->draft_number = u->draft.number;
+    decided->draft_number = session->colocated ? 0 : u->draft.number;
     decided->window_start = u->start;
     decided->audio_received = u->audio.end;
     const char *code = tokenizer_language_code(session->target->engine->tokenizer, u->language);

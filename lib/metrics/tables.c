@@ -68,6 +68,9 @@ const struct metric_def metrics_target[TARGET_METRICS_N] = {
     [TARGET_METRIC_BUSY_FORWARD] = {
         .name = "specasr_target_busy_seconds_total", .help = "Time of the model thread.",
         .kind = METRIC_COUNTER, .decimals = 6, .labels = {{"work", "forward"}}},
+    [TARGET_METRIC_BUSY_DRAFT] = {
+        .name = "specasr_target_busy_seconds_total", .help = "Time of the model thread.",
+        .kind = METRIC_COUNTER, .decimals = 6, .labels = {{"work", "draft"}}},
     [TARGET_METRIC_PASSES] = {
         .name = "specasr_target_passes_total", .help = "Forward passes.", .kind = METRIC_COUNTER},
     [TARGET_METRIC_PASS] = {

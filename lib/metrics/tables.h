@@ -31,6 +31,7 @@ enum target_metric {
     TARGET_METRIC_AUDIO,                /* microseconds */
     TARGET_METRIC_BUSY_ENCODE,          /* microseconds */
     TARGET_METRIC_BUSY_FORWARD,         /* microseconds */
+    TARGET_METRIC_BUSY_DRAFT,           /* microseconds */
     TARGET_METRIC_PASSES,
     TARGET_METRIC_PASS,                 /* microseconds */
     TARGET_METRIC_ROWS,

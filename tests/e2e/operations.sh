@@ -186,6 +186,29 @@ kill -HUP "$coordinator_pid"; wait_for 20 grep -q 'live.conf:1: .*going on with 
 expect "the goal after a bad file" "$(goal)" 250
 kill "$coordinator_pid"; wait "$coordinator_pid"
 
+# ---- drafts made at the target, for clients that have none ----
+
+# A slow model of words, so that drafts pay whatever this machine does beside; the coordinator may forbid them.
+printf 'encode 20\nrows ms\n1 20\n64 24\n' >slow.pace
+printf 'modes = all\n' >modes.conf
+"$bin/coordinator" --config modes.conf --heartbeat 200ms --listen 127.0.0.1:0 2>modes.log & coordinator_pid=$!
+wait_for 20 listens_or_ended modes.log "$coordinator_pid"
+start_target colocated --model toy:1 --pace slow.pace --draft-model toy:2:0.1 --metrics :0 --coordinator "$(address_in modes.log)" || exit 2
+target_metrics=$(port_in colocated.log)
+lags() { get "$target_metrics" /metrics; series "specasr_target_final_lag_seconds_count{mode=\"$1\"}"; }
+passes_for() { client --target "$address" --no-draft --format json "$good_file"; json 'r[0]["stats"]["passes"]'; }
+near=$(passes_for); near_text=$(json 'r[0]["text"]')
+expect "a text with co-located drafts" "$(lags colocated) $(lags alone)" "1 0"
+is_above "the draft model's time" "$(series 'specasr_target_busy_seconds_total{work="draft"}')" 0
+printf 'modes = split\n' >modes.conf
+kill -HUP "$coordinator_pid"; wait_for 20 grep -q 'taken: --modes' modes.log
+forbidden() { passes_for >/dev/null; [ "$(lags alone)" -gt 0 ]; }
+wait_for 20 forbidden && ok "co-located drafts forbidden" || fail "co-located drafts forbidden" "$(cat answer)"
+alone=$(json 'r[0]["stats"]["passes"]')
+expect "the same text without them" "$(json 'r[0]["text"]')" "$near_text"
+verdict "fewer passes with them" "$([ "$near" -lt "$alone" ] || echo "$near, $alone without")"
+kill "$target_pid" "$coordinator_pid"; wait "$target_pid"; expect "such a target ends" $? 0; wait "$coordinator_pid"
+
 # ---- nobody unnamed beyond this machine ----
 
 "$bin/target_node" --no-config --model tiny.en --listen 0.0.0.0:0 >out 2>err; rc=$?

@@ -10,7 +10,8 @@
 #include "metrics/tables.h"
 
 /* Labels of these are known only in a running program. */
-static const char *const collected[] = {"specasr_build_info", "specasr_target_info"};
+static const char *const collected[] = {"specasr_build_info", "specasr_target_info",
+                                        "specasr_target_calls_guarded_total"};
 
 struct row {
     char name[64], kind, labels[128];
