@@ -233,7 +233,7 @@ static bool tell_too_much(void *context, struct wire_coordinator_message *state)
     for (int i = 0; i < N; i++) {
         rows[i].info.incarnation = rows[i].info.sessions_max = 1;
         memset(rows[i].info.address, 'a', WIRE_ADDRESS_MAX - 8);
-        snprintf(rows[i].info.address + WIRE_ADDRESS_MAX - 8, 8, ":%d", 1 + i);
+        memcpy(rows[i].info.address + WIRE_ADDRESS_MAX - 8, ":7600", 6);
     }
     state->u.listed = (struct wire_listed){.targets = rows, .n_targets = N, .heartbeat_ms = 500};
     state->u.listed.policy = policy_own();

@@ -85,7 +85,7 @@ static void a_ticket_is_for_the_targets_of_the_answer(void **state)
     assert_memory_equal(ticket.session, session, sizeof(session));
     check.now_s += 200;
     assert_int_equal(ticket_verify(&keys, answer.ticket, answer.n_ticket, &check, &ticket, &err),
-                     STATUS_DENIED);
+                     STATUS_EXHAUSTED);
     stop(&f);
 }
 
