@@ -1,8 +1,10 @@
 #include "observe.h"
 
+#include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "config/version.h"
@@ -17,7 +19,7 @@ struct observe {
     enum observe_state state;
     struct registration *registration;      /* NULL: none (any more) */
     struct gate *gate;                      /* NULL: not yet */
-    const struct serve *serve;              /* NULL: not yet, or not any more */
+    struct serve *serve;                    /* NULL: not yet, or not any more */
     char model[64], fingerprint[20];
 };
 
@@ -95,12 +97,66 @@ static void collect(void *context, FILE *out)
     pthread_mutex_unlock(&observe->lock);
 }
 
+static bool add_session(cJSON *array, const struct serve_session *s)
+{
+    cJSON *object = cJSON_CreateObject();
+    bool good = object && cJSON_AddItemToArray(array, object);
+    if (!good)
+        cJSON_Delete(object);
+    good = good && cJSON_AddStringToObject(object, "id", s->id) &&
+           cJSON_AddStringToObject(object, "client", s->client) &&
+           cJSON_AddStringToObject(object, "state", s->state) &&
+           cJSON_AddNumberToObject(object, "epoch", s->epoch) &&
+           cJSON_AddNumberToObject(object, "age_s", (double)s->age_us / 1e6) &&
+           cJSON_AddNumberToObject(object, "windows", (double)s->windows) &&
+           cJSON_AddNumberToObject(object, "rows", (double)s->rows);
+    if (good && s->lag_us > 0)
+        return cJSON_AddNumberToObject(object, "lag_s", (double)s->lag_us / 1e6) != NULL;
+    return good && cJSON_AddNullToObject(object, "lag_s") != NULL;
+}
+
+/* NULL: no memory. */
+static char *sessions_text(const struct serve_session *sessions, size_t n)
+{
+    cJSON *object = cJSON_CreateObject();
+    bool good = object && cJSON_AddNumberToObject(object, "n", (double)n);
+    cJSON *array = good ? cJSON_AddArrayToObject(object, "sessions") : NULL;
+    for (size_t i = 0; array && i < n; i++)
+        if (!add_session(array, &sessions[i]))
+            array = NULL;
+    char *text = array ? cJSON_PrintUnformatted(object) : NULL;
+    cJSON_Delete(object);
+    return text;
+}
+
+static void reply_sessions(void *context, struct http_reply *reply)
+{
+    enum { SHOWN_MAX = 1000 };
+    struct observe *observe = context;
+    struct serve_session *sessions = calloc(SHOWN_MAX, sizeof(*sessions));
+    struct error err = {0};
+    size_t n = 0;
+    enum status rc = error_set(&err, STATUS_UNAVAILABLE, "not serving");
+    pthread_mutex_lock(&observe->lock);
+    if (observe->serve && sessions)
+        rc = serve_sessions(observe->serve, sessions, SHOWN_MAX, &n, &err);
+    pthread_mutex_unlock(&observe->lock);
+    char *text = rc == STATUS_OK ? sessions_text(sessions, n) : NULL;
+    if (text)
+        http_reply_take(reply, 200, "application/json", text, strlen(text));
+    else
+        http_reply_text(reply, 503, "%s\n", rc == STATUS_OK ? "no memory" : err.text);
+    free(sessions);
+}
+
 /* ---- life ---- */
 
 static enum status start_probes(struct observe *observe, const char *listen, struct error *err)
 {
+    const struct http_route sessions = {"/sessions", reply_sessions, observe};
     struct probes_options options = {.listen = listen, .metrics = observe->metrics,
-                                     .refresh = refresh, .ready = ready, .context = observe};
+                                     .refresh = refresh, .ready = ready, .context = observe,
+                                     .routes = &sessions, .n_routes = 1};
     enum status rc = probes_start(&options, &observe->probes, err);
     if (rc == STATUS_OK)
         log_line(LOG_INFO, "metrics on port %u (--metrics %s)", probes_port(observe->probes),
@@ -142,7 +198,7 @@ void observe_gate(struct observe *observe, struct gate *gate)
     pthread_mutex_unlock(&observe->lock);
 }
 
-void observe_serving(struct observe *observe, const struct serve *serve,
+void observe_serving(struct observe *observe, struct serve *serve,
                      const struct wire_target_info *info)
 {
     pthread_mutex_lock(&observe->lock);

@@ -1,4 +1,9 @@
-/* observe.h: what a target shows of itself: metrics, health, readiness (--metrics). */
+/* observe.h: what a target shows of itself: metrics, health, readiness (--metrics), and /sessions:
+ *
+ *     {"n":2,"sessions":[{"id":"0123abcd","client":"ipv4:192.0.2.1:4711","state":"working",
+ *      "epoch":0,"age_s":3.2,"windows":1,"rows":88,"lag_s":0.21}, ...]}
+ *                                  those at work first, at most 1000; lag_s null: none yet
+ */
 #ifndef TARGET_NODE_OBSERVE_H
 #define TARGET_NODE_OBSERVE_H
 
@@ -25,7 +30,7 @@ void observe_gate(struct observe *observe, struct gate *gate);
 
 /* Ready, with this model; not ready any more. `serve` is borrowed until observe_draining, which
  * accepts NULL. */
-void observe_serving(struct observe *observe, const struct serve *serve,
+void observe_serving(struct observe *observe, struct serve *serve,
                      const struct wire_target_info *info);
 void observe_draining(struct observe *observe);
 

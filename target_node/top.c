@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -12,7 +13,7 @@
 #include "http/get.h"
 #include "metrics/read.h"
 
-enum { TIMEOUT_MS = 3000, NAME_MAX_BYTES = 96 };
+enum { TIMEOUT_MS = 3000, NAME_MAX_BYTES = 96, VIEW_LINES = 11 };
 
 /* What is shown, and under which name in JSON. */
 enum value {
@@ -73,6 +74,14 @@ struct view {
     char version[NAME_MAX_BYTES], model[NAME_MAX_BYTES], fingerprint[NAME_MAX_BYTES];
 };
 
+/* For a terminal. */
+static void make_fit(char *text)
+{
+    for (char *c = text; *c; c++)
+        if (!isprint((unsigned char)*c))
+            *c = '?';
+}
+
 /* A label of the first series of that name, made fit for a terminal. */
 static void read_name(const char *text, const char *series, const char *label,
                       char out[NAME_MAX_BYTES])
@@ -84,9 +93,7 @@ static void read_name(const char *text, const char *series, const char *label,
         if (line.n_name == n && memcmp(line.series, series, n) == 0 &&
             metrics_read_label(&line, label, out, NAME_MAX_BYTES))
             break;
-    for (char *c = out; *c; c++)
-        if (!isgraph((unsigned char)*c))
-            *c = '?';
+    make_fit(out);
 }
 
 static struct view view_of(const struct top_texts *texts)
@@ -134,6 +141,86 @@ static double per(double amount, double count)
     return count > 0.0 ? amount / count : 0.0;
 }
 
+/* ---- sessions ---- */
+
+struct row {
+    char id[16], client[48], state[12];
+    double age_s, windows, rows, lag_s;     /* lag below 0: none yet */
+};
+
+static void read_text(const cJSON *object, const char *name, char *out, size_t n)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
+    snprintf(out, n, "%s", cJSON_IsString(item) ? item->valuestring : "?");
+    make_fit(out);
+}
+
+static double read_number(const cJSON *object, const char *name, double otherwise)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
+    return cJSON_IsNumber(item) ? item->valuedouble : otherwise;
+}
+
+static int compare_rows(const void *one, const void *other)
+{
+    const struct row *a = one, *b = other;
+    bool a_works = strcmp(a->state, "working") == 0, b_works = strcmp(b->state, "working") == 0;
+    if (a_works != b_works)
+        return a_works ? -1 : 1;
+    if (a->lag_s != b->lag_s)
+        return a->lag_s > b->lag_s ? -1 : 1;
+    return a->age_s > b->age_s ? -1 : a->age_s < b->age_s;
+}
+
+/* Sorted; NULL when there are none, or no memory. The caller frees. */
+static struct row *read_rows(const char *text, size_t *n)
+{
+    cJSON *object = text ? cJSON_Parse(text) : NULL;
+    const cJSON *array = cJSON_GetObjectItemCaseSensitive(object, "sessions"), *item;
+    int count = cJSON_IsArray(array) ? cJSON_GetArraySize(array) : 0;
+    struct row *rows = count > 0 ? calloc((size_t)count, sizeof(*rows)) : NULL;
+    *n = 0;
+    if (rows) {
+        cJSON_ArrayForEach(item, array) {
+            struct row *row = &rows[(*n)++];
+            read_text(item, "id", row->id, sizeof(row->id));
+            read_text(item, "client", row->client, sizeof(row->client));
+            read_text(item, "state", row->state, sizeof(row->state));
+            row->age_s = read_number(item, "age_s", 0.0);
+            row->windows = read_number(item, "windows", 0.0);
+            row->rows = read_number(item, "rows", 0.0);
+            row->lag_s = read_number(item, "lag_s", -1.0);
+        }
+        qsort(rows, *n, sizeof(*rows), compare_rows);
+    }
+    cJSON_Delete(object);
+    return rows;
+}
+
+/* Two lines stand above and below them: the head, and how many are not shown. */
+static void print_sessions(const struct top_texts *texts, FILE *out)
+{
+    size_t n, shown;
+    struct row *rows = read_rows(texts->sessions, &n);
+    size_t room = texts->lines_max > VIEW_LINES + 2 ? texts->lines_max - VIEW_LINES - 2 : 1;
+    shown = texts->lines_max == 0 ? n : MIN(n, room);
+    if (shown > 0)
+        fprintf(out, "%-8s  %-26s  %-8s %9s %8s %9s %8s\n", "session", "client", "state", "age s",
+                "windows", "rows", "lag ms");
+    for (size_t i = 0; i < shown; i++) {
+        const struct row *row = &rows[i];
+        fprintf(out, "%-8.8s  %-26.26s  %-8.8s %9.1f %8.0f %9.0f ", row->id, row->client,
+                row->state, row->age_s, row->windows, row->rows);
+        if (row->lag_s < 0.0)
+            fprintf(out, "%8s\n", "-");
+        else
+            fprintf(out, "%8.0f\n", row->lag_s * 1e3);
+    }
+    if (shown < n)
+        fprintf(out, "(%zu more)\n", n - shown);
+    free(rows);
+}
+
 void top_print(const struct top_texts *texts, FILE *out)
 {
     const struct view view = view_of(texts);
@@ -166,6 +253,7 @@ void top_print(const struct top_texts *texts, FILE *out)
         fprintf(out, ", policy %.1f s old", now[POLICY_AGE]);
     fprintf(out, "\n(rates and quantiles: %s %.1f s)\n", view.since_start ? "since the start," :
             "of the last", view.span_s);
+    print_sessions(texts, out);
 }
 
 /* ---- for programs ---- */
@@ -177,9 +265,32 @@ static bool add_bound(cJSON *object, const char *name, double seconds)
                : cJSON_AddNumberToObject(object, name, seconds) != NULL;
 }
 
-static bool add_all(cJSON *object, const struct view *view, const char *address)
+/* As /sessions has them, in the order of the view; null: this target does not say. */
+static bool add_sessions(cJSON *object, const char *text)
 {
-    bool good = cJSON_AddStringToObject(object, "address", address) &&
+    size_t n;
+    struct row *rows = read_rows(text, &n);
+    cJSON *array = text ? cJSON_AddArrayToObject(object, "session_list")
+                        : cJSON_AddNullToObject(object, "session_list");
+    bool good = array != NULL;
+    for (size_t i = 0; good && i < n; i++) {
+        cJSON *item = cJSON_CreateObject();
+        good = item && cJSON_AddItemToArray(array, item) &&
+               cJSON_AddStringToObject(item, "id", rows[i].id) &&
+               cJSON_AddStringToObject(item, "client", rows[i].client) &&
+               cJSON_AddStringToObject(item, "state", rows[i].state) &&
+               cJSON_AddNumberToObject(item, "age_s", rows[i].age_s) &&
+               cJSON_AddNumberToObject(item, "windows", rows[i].windows) &&
+               cJSON_AddNumberToObject(item, "rows", rows[i].rows) &&
+               add_bound(item, "lag_s", rows[i].lag_s);
+    }
+    free(rows);
+    return good;
+}
+
+static bool add_all(cJSON *object, const struct view *view, const struct top_texts *texts)
+{
+    bool good = cJSON_AddStringToObject(object, "address", texts->address) &&
                 cJSON_AddStringToObject(object, "version", view->version) &&
                 cJSON_AddStringToObject(object, "model", view->model) &&
                 cJSON_AddStringToObject(object, "fingerprint", view->fingerprint);
@@ -188,14 +299,15 @@ static bool add_all(cJSON *object, const struct view *view, const char *address)
     return good && add_bound(object, "final_lag_p50_s", view->lag_p50) &&
            add_bound(object, "final_lag_p99_s", view->lag_p99) &&
            add_bound(object, "pass_p50_s", view->pass_p50) &&
-           add_bound(object, "pass_p99_s", view->pass_p99);
+           add_bound(object, "pass_p99_s", view->pass_p99) &&
+           add_sessions(object, texts->sessions);
 }
 
 bool top_print_json(const struct top_texts *texts, FILE *out)
 {
     const struct view view = view_of(texts);
     cJSON *object = cJSON_CreateObject();
-    bool good = object && add_all(object, &view, texts->address);
+    bool good = object && add_all(object, &view, texts);
     char *text = good ? cJSON_PrintUnformatted(object) : NULL;
     good = text && fprintf(out, "%s\n", text) > 0;
     cJSON_free(text);
@@ -217,6 +329,13 @@ static enum status fetch(const char *address, char **text, struct error *err)
     return rc;
 }
 
+/* 0: it is no terminal, or does not say. */
+static uint32_t height_of(FILE *out)
+{
+    struct winsize size = {0};
+    return ioctl(fileno(out), TIOCGWINSZ, &size) == 0 ? size.ws_row : 0;
+}
+
 /* A terminal is drawn over from the top; what remains of the view before is cleared. */
 static bool show(const struct top_texts *texts, bool terminal, FILE *out)
 {
@@ -233,7 +352,7 @@ enum status top_run(const struct top_options *options, struct error *err)
     struct clock clock = clock_monotonic();
     struct timespec pause = {.tv_sec = (time_t)options->interval_s};
     struct top_texts texts = {.address = options->address, .earlier = ""};
-    char *text, *earlier = NULL;
+    char *text, *earlier = NULL, *sessions = NULL;
     uint64_t then = 0;
     bool good = true;
     pause.tv_nsec = (long)((options->interval_s - (double)pause.tv_sec) * 1e9);
@@ -243,6 +362,11 @@ enum status top_run(const struct top_options *options, struct error *err)
         texts.text = text;
         texts.earlier = earlier ? earlier : "";
         texts.elapsed_s = earlier ? (double)(now - then) / 1e6 : 0.0;
+        free(sessions);
+        if (http_get(options->address, "/sessions", TIMEOUT_MS, &sessions, NULL) != STATUS_OK)
+            sessions = NULL;                /* in a long step, or of an earlier version */
+        texts.sessions = sessions;
+        texts.lines_max = height_of(options->out);
         good = options->json ? top_print_json(&texts, options->out) && fflush(options->out) == 0
                              : show(&texts, isatty(fileno(options->out)), options->out);
         free(earlier);
@@ -255,5 +379,6 @@ enum status top_run(const struct top_options *options, struct error *err)
             rc = fetch(options->address, &text, err);
     }
     free(earlier);
+    free(sessions);
     return rc == STATUS_OK && !good ? error_set(err, STATUS_IO, "cannot write the view") : rc;
 }

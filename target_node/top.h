@@ -3,6 +3,7 @@
 #define TARGET_NODE_TOP_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "base/status.h"
@@ -23,7 +24,11 @@ MUST_CHECK enum status top_run(const struct top_options *options, struct error *
 struct top_texts {
     const char *address, *text, *earlier;
     double elapsed_s;
+    const char *sessions;                   /* what /sessions says now; NULL: nothing */
+    uint32_t lines_max;                     /* of the view, sessions cut to fit; 0: all */
 };
+
+/* Sessions: those at work first, among them those with the longest lag, then the oldest. */
 void top_print(const struct top_texts *texts, FILE *out);
 MUST_CHECK bool top_print_json(const struct top_texts *texts, FILE *out);
 

@@ -45,13 +45,16 @@ enum status probes_start(const struct probes_options *options, struct probes **o
     if (!probes)
         return error_set(err, STATUS_NO_MEMORY, "no memory for --metrics");
     probes->options = *options;
-    const struct http_route routes[] = {
+    struct http_route routes[3 + PROBES_ROUTES_MAX] = {
         {"/metrics", reply_metrics, probes},
         {"/healthz", reply_health, probes},
         {"/readyz", reply_ready, probes},
     };
+    SA_ASSERT(options->n_routes <= PROBES_ROUTES_MAX);
+    for (size_t i = 0; i < options->n_routes; i++)
+        routes[3 + i] = options->routes[i];
     struct http_options http = {.listen = options->listen, .routes = routes,
-                                .n_routes = ARRAY_LEN(routes)};
+                                .n_routes = 3 + options->n_routes};
     enum status rc = http_start(&http, &probes->server, err);
     if (rc != STATUS_OK) {
         error_prefix(err, "--metrics");

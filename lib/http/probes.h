@@ -24,7 +24,11 @@ struct probes_options {
     /* Would it take work now? If not, writes why. */
     bool (*ready)(void *context, char reason[PROBES_REASON_MAX]);
     void *context;
+    const struct http_route *routes;        /* [n_routes], more pages of this program; copied */
+    size_t n_routes;
 };
+
+enum { PROBES_ROUTES_MAX = 4 };
 
 struct probes;
 

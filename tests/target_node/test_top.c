@@ -81,7 +81,7 @@ static void rates_are_those_between_two_looks(void **state)
     metrics_add(metrics, TARGET_METRIC_BUSY_FORWARD, 1000000);
     metrics_observe(metrics, TARGET_METRIC_LAG_SPLIT, 120000);
     char *now = render();
-    struct top_texts texts = {"here:9101", now, before, 2.0};
+    struct top_texts texts = {"here:9101", now, before, 2.0, NULL, 0};
     char *out = shown(&texts, false);
     assert_has(out, "target_node 1.2.3, metrics at here:9101: ready, whisper-?[31mbase 0123456789");
     assert_has(out, "sessions    3 of 64 ");
@@ -100,7 +100,7 @@ static void json_names_everything_once(void **state)
 {
     (void)state;
     char *now = render();
-    struct top_texts texts = {"here:9101", now, "", 0.0};
+    struct top_texts texts = {"here:9101", now, "", 0.0, NULL, 0};
     char *out = shown(&texts, true);
     cJSON *object = cJSON_Parse(out);
     assert_non_null(object);
@@ -113,6 +113,77 @@ static void json_names_everything_once(void **state)
             assert_string_not_equal(item->string, other->string);
     cJSON_Delete(object);
     free(out);
+    free(now);
+}
+
+static const char four_sessions[] =
+    "{\"n\":4,\"sessions\":["
+    "{\"id\":\"aaaaaaaa\",\"client\":\"ipv4:192.0.2.1:1\",\"state\":\"idle\",\"epoch\":0,"
+    "\"age_s\":900.5,\"windows\":7,\"rows\":70,\"lag_s\":0.9},"
+    "{\"id\":\"bbbbbbbb\",\"client\":\"key te\\u001bam\",\"state\":\"working\",\"epoch\":1,"
+    "\"age_s\":2,\"windows\":0,\"rows\":0,\"lag_s\":null},"
+    "{\"id\":\"cccccccc\",\"client\":\"ipv4:192.0.2.2:2\",\"state\":\"working\",\"epoch\":0,"
+    "\"age_s\":1,\"windows\":3,\"rows\":31,\"lag_s\":0.25},"
+    "{\"id\":\"dddddddd\",\"client\":\"ipv4:192.0.2.3:3\",\"state\":\"idle\",\"epoch\":0,"
+    "\"age_s\":5,\"windows\":0,\"rows\":0,\"lag_s\":null}]}";
+
+static uint32_t count_lines(const char *text)
+{
+    uint32_t n = 0;
+    for (; *text; text++)
+        n += *text == '\n';
+    return n;
+}
+
+/* At work first, then by lag, then by age; as many as the terminal has lines for. */
+static void sessions_are_sorted_and_cut_to_the_terminal(void **state)
+{
+    (void)state;
+    char *now = render();
+    struct top_texts texts = {"here:9101", now, "", 0.0, four_sessions, 0};
+    char *out = shown(&texts, false);
+    const char *c = strstr(out, "cccccccc"), *b = strstr(out, "bbbbbbbb");
+    const char *a = strstr(out, "aaaaaaaa"), *d = strstr(out, "dddddddd");
+    assert_true(c && b && a && d && c < b && b < a && a < d);
+    assert_has(out, "key te?am");
+    assert_has(out, "     250\n");
+    uint32_t all = count_lines(out);
+    free(out);
+    texts.lines_max = all - 1;
+    out = shown(&texts, false);
+    assert_in_range(count_lines(out), 1, texts.lines_max);
+    assert_has(out, "bbbbbbbb");
+    assert_null(strstr(out, "dddddddd"));
+    assert_has(out, " more)\n");
+    free(out);
+    texts.sessions = NULL;                  /* of a target that has no such page */
+    out = shown(&texts, false);
+    assert_int_equal(count_lines(out), VIEW_LINES);
+    free(out);
+    free(now);
+}
+
+static void json_has_the_sessions(void **state)
+{
+    (void)state;
+    char *now = render();
+    struct top_texts texts = {"here:9101", now, "", 0.0, four_sessions, 0};
+    char *out = shown(&texts, true);
+    cJSON *object = cJSON_Parse(out);
+    const cJSON *list = cJSON_GetObjectItem(object, "session_list");
+    assert_int_equal(cJSON_GetArraySize(list), 4);
+    const cJSON *first = cJSON_GetArrayItem(list, 0), *second = cJSON_GetArrayItem(list, 1);
+    assert_string_equal(cJSON_GetObjectItem(first, "id")->valuestring, "cccccccc");
+    assert_int_equal(cJSON_GetObjectItem(first, "rows")->valueint, 31);
+    assert_true(cJSON_IsNull(cJSON_GetObjectItem(second, "lag_s")));
+    cJSON_Delete(object);
+    free(out);
+    static const char *const bad[] = {"", "[]", "{\"sessions\":7}", "{\"sessions\":[7,{}]}"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        texts.sessions = bad[i];
+        free(shown(&texts, true));
+        free(shown(&texts, false));
+    }
     free(now);
 }
 
@@ -135,6 +206,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(rates_are_those_between_two_looks, make, drop),
         cmocka_unit_test_setup_teardown(json_names_everything_once, make, drop),
+        cmocka_unit_test_setup_teardown(sessions_are_sorted_and_cut_to_the_terminal, make, drop),
+        cmocka_unit_test_setup_teardown(json_has_the_sessions, make, drop),
         cmocka_unit_test_setup_teardown(every_series_is_one_that_targets_have, make, drop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
