@@ -1,5 +1,6 @@
 /* options_value.c: the text of one option becomes its value, or one line that says what is
  * allowed. */
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
@@ -261,9 +262,12 @@ enum status option_address_parse(const char *text, struct option_address *out, s
     return STATUS_OK;
 }
 
+/* A name may begin with 127 and be anywhere. */
 bool option_host_is_loopback(const char *host)
 {
-    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 ||
+    struct in_addr address;
+    bool v4 = inet_pton(AF_INET, host, &address) == 1;
+    return (v4 && ntohl(address.s_addr) >> 24 == 127) || strcmp(host, "::1") == 0 ||
            strcmp(host, "localhost") == 0;
 }
 

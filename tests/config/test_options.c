@@ -266,6 +266,19 @@ static void help_teaches_within_the_width(void **state)
     free(text);
 }
 
+/* Where clients need not be known, and keys may go in plain text: no name of elsewhere. */
+static void loopback_is_this_machine_alone(void **state)
+{
+    static const char *const here[] = {"127.0.0.1", "127.1.2.3", "::1", "localhost"};
+    static const char *const elsewhere[] = {"127.example.com", "127.0.0.1.example.com", "10.0.0.1",
+                                            "0.0.0.0", "::", "localhost.example.com", ""};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(here); i++)
+        assert_true(option_host_is_loopback(here[i]));
+    for (size_t i = 0; i < ARRAY_LEN(elsewhere); i++)
+        assert_false(option_host_is_loopback(elsewhere[i]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +293,7 @@ int main(void)
         cmocka_unit_test(misuse_is_refused_in_one_line),
         cmocka_unit_test(help_is_given_even_among_mistakes),
         cmocka_unit_test(help_teaches_within_the_width),
+        cmocka_unit_test(loopback_is_this_machine_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
