@@ -106,7 +106,7 @@ struct target_session {
     bool open;                              /* Open came */
     uint8_t id[16];                         /* the client's, the same over its reconnects */
     uint32_t epoch;
-    bool dead;
+    bool dead, colocated_fails;             /* the latter: no drafts can be made here for it */
     struct wire_rules ask;                  /* what the client wants */
     enum spec_mode mode;
     struct window_limits limits;
@@ -121,8 +121,7 @@ struct target_session {
     uint64_t alive_us;                      /* last frame sent while work was owed */
     uint64_t busy_us;                       /* when it last had an utterance */
     bool holds_memory;                      /* keys and values have been taken */
-    struct colocated *colocated;            /* NULL: no drafts are made here for it, */
-    bool colocated_fails;                   /* nor can be */
+    struct colocated *colocated;            /* NULL: no drafts are made here for it */
 };
 
 struct target {
