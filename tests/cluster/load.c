@@ -280,6 +280,8 @@ static void summarise(struct lags *lags, const struct sums *sums, uint32_t n_run
     out->rows_per_token = (double)stats->rows / (double)MAX(stats->tokens, 1u);
     out->drafted = (double)sums->draft_steps / (double)MAX(stats->tokens, 1u);
     out->rows_per_pass = (double)sums->work.rows / (double)MAX(sums->work.passes, (uint64_t)1);
+    out->tokens_per_busy_s =
+        (double)stats->tokens * 1e6 / (double)MAX(sums->work.busy_us, (uint64_t)1);
     out->busy = (double)sums->work.busy_us / 1e6 / sums->time_s;
     out->advised = (double)sums->work.depth_us / (double)MAX(sums->work.control_us, (uint64_t)1);
 }

@@ -58,6 +58,7 @@ struct load_result {
     uint64_t p50_us, p90_us;                /* of all runs together, as the two below */
     uint64_t all_p99_us, decode_p99_us;
     struct load_mean tokens_per_s;          /* from the first word to the last text */
+    double tokens_per_busy_s;               /* of the time that the target works */
     double tokens_per_turn;                 /* a session's, in a pass that it is in */
     double rows_per_token, rows_per_pass;
     double drafted;                         /* draft steps of the clients, per token */
