@@ -24,8 +24,8 @@ struct strip_shape {
     uint32_t rows, groups, sums;
 };
 static const struct strip_shape linear_shape = {STRIP_ROWS_MAX, 1, STRIP_ROWS_MAX};
-static const struct strip_shape score_shape = {STRIP_ROWS_MAX, 4, VEC16_WIDE_SUMS / 2};
-static const struct strip_shape value_shape = {STRIP_ROWS_MAX, 4, VEC16_WIDE_SUMS};
+static const struct strip_shape score_shape = {STRIP_ROWS_MAX, 4, VEC16_WIDE_SUMS * 2 / 3};
+static const struct strip_shape value_shape = {6, 4, VEC16_WIDE_SUMS};
 
 /* Weights stream from memory: this far ahead, to the second level, was best from 1 to 64 rows (1
  * row: 4.0 ms 4 KB ahead, 3.5 ms so; to the first level it pushes activations out). */
@@ -93,7 +93,7 @@ INLINE void strip_block(const struct strip *job, enum weight_type type, int rows
     size_t step = MAX(s.k_step, (size_t)PANEL * (size_t)groups) * width; /* bytes for each k */
     const char *ahead = (const char *)s.w + PREFETCH_BYTES;
     for (size_t k = 0; k < s.n_k; k++) {
-        for (size_t at = 0; at < MAX(step, (size_t)LINE); at += LINE)
+        for (size_t at = 0; at < (size_t)PANEL * (size_t)groups * width; at += LINE)
             __builtin_prefetch(ahead + k * step + at, 0, 2);
         strip_step(sum, &s, type, rows, groups, k);
     }
