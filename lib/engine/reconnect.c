@@ -160,8 +160,11 @@ enum reconnect_action reconnect_look(struct reconnect *r, const struct reconnect
         return RECONNECT_HANG_UP;
     }
     uint64_t silence = (uint64_t)SILENCE_US << MIN(r->n_failures, (uint32_t)SILENCE_DOUBLED_MAX);
-    if (r->state == RECONNECT_CALLING && now > r->called_us + silence && another_waits(r, now)) {
-        error_set(why, STATUS_UNAVAILABLE, "no answer for %.1f s", (double)silence / 1e6);
+    /* The same for all of one round: the next one is no worse for the silence of this one. */
+    uint64_t answer = (uint64_t)SILENCE_US << MIN(r->n_failures / r->n_targets,
+                                                  (uint32_t)SILENCE_DOUBLED_MAX);
+    if (r->state == RECONNECT_CALLING && now > r->called_us + answer && another_waits(r, now)) {
+        error_set(why, STATUS_UNAVAILABLE, "no answer for %.1f s", (double)answer / 1e6);
         return RECONNECT_HANG_UP;
     }
     if (r->state >= RECONNECT_ACCEPTED && now > r->heard_us + silence) {
