@@ -6,8 +6,8 @@
  *
  * What looks too dear to try is not tried, so that a wrong guess would stay. Therefore a target
  * probes these row counts while it is idle. Other programs only add to a time, and a further row
- * costs no less than the one before: so the curve's shape is the lower convex hull of the least that
- * each took, in a probe or a pass. Later passes move the row counts that they have, an outlier by no
+ * costs no less than the one before: so the curve's shape is the lower convex hull of the least
+ * times, of probes and passes. Later passes move the row counts that they have, an outlier by no
  * more than half of what was thought; the others slowly go back to the shape, times how slow the
  * machine is at present.
  *
@@ -15,9 +15,9 @@
  *     expected decided tokens  E(n) = 1 + sum of the survivals of its first n nodes
  *     cost                     C(n) = us(rows before) + price * (us(rows with n) - us(rows before))
  * and the n with the largest E(n) / C(n) is taken (the smallest such n). Where the tokens a
- * microsecond of late are known, R, it is the largest E(n) - R C(n): what a pass decides beyond what
- * its time would have brought otherwise (renewal-reward; E / C would cut a sure draft short because
- * it is sure). Price 1 is the measured curve; 0 says that rows are free, and all are taken.
+ * microsecond of late are known, R, it is the largest E(n) - R C(n): what a pass decides beyond
+ * what its time would have brought otherwise (renewal-reward; E / C would cut a sure draft short
+ * because it is sure). Price 1 is the measured curve; 0 says that rows are free, and all are taken.
  */
 #ifndef SPEC_PRICE_H
 #define SPEC_PRICE_H
