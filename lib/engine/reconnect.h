@@ -7,10 +7,10 @@
  * Targets are called in turn; one that refuses what is asked of it (protocol, model, language) is
  * never called again. A lost target is left at once, within SPREAD; further failures wait longer
  * each time; one that is full says when to come back, and until then the others are called. All
- * pauses are drawn at random, so that the clients of one lost target do not fall
- * upon the next one together. One that does not take a call while another could be called is left
- * after the same time (doubled with each round) as one that owes work and is silent: lost too; a large model may
- * be silent for a whole step, so each loss without a committed window in between doubles the time.
+ * pauses are drawn at random, so that the clients of one lost target do not fall upon the next one
+ * together. One that does not take a call while another could be called is left after the same time
+ * (doubled with each round) as one that owes work and is silent: lost too; a large model may be
+ * silent for a whole step, so each loss without a committed window in between doubles the time.
  *
  * The owner tells what happened and looks every few milliseconds.
  */
