@@ -49,6 +49,7 @@ struct values {
     double row_price;
     int64_t rows;
     int64_t draft_silence;
+    bool early_draft;
     int64_t threads;
     const char *kernels;
     int codec;
@@ -125,6 +126,10 @@ static const struct option table[] = {
      .help = "Factor on the target's measured cost of rows; 0: rows are free; -1: as measured."},
     {.name = "rows", .type = OPTION_INT, .offset = AT(rows), .min = 0, .max = 64, .initial = "0",
      .group = "Draft", .help = "Most rows of a target pass; 0: as many as it takes (64)."},
+    {.name = "early-draft", .type = OPTION_BOOL, .offset = AT(early_draft), .initial = "yes",
+     .group = "Draft",
+     .help = "Live input: draft while it is still spoken, and verify that draft when it ends. "
+             "Works up to a quarter of the time; --no-early-draft saves battery."},
     {.name = "draft-silence", .type = OPTION_INT, .offset = AT(draft_silence), .min = 0,
      .max = 30000, .initial = "5000", .value_name = "MS", .group = "Draft",
      .help = "Silence that the draft's encoder sees behind the audio, so that drafts stop by "
@@ -340,6 +345,7 @@ static struct run_options run_options_from(const struct values *values)
     (void)spec_policy_parse(values->policy, &options.client.drafter.policy);
     options.client.drafter.timestamps = values->timestamps;
     options.client.drafter.translate = values->translate;
+    options.client.early_drafts = values->early_draft;
     options.client.drafter.silence_ms = (uint32_t)values->draft_silence;
     memcpy(options.client.drafter.language, rules->language, sizeof(rules->language));
     options.link.traceparent = values->traceparent;
@@ -544,6 +550,7 @@ int main(int argc, char **argv)
         exit_code = options_usage_error(&program, "--language takes a code such as en, or auto");
     values.target_given = options_given(options, "target");
     values.draft &= policy.drafts;
+    values.early_draft &= live;             /* files come faster than they are spoken */
     values.traceparent = traceparent_from(values.traceparent);
     if (exit_code == EXIT_CODE_OK)
         exit_code = run_program(&values, files);

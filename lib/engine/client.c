@@ -14,6 +14,8 @@ enum {
     CHUNK_SAMPLES = 4000,                   /* of an audio frame: 250 ms */
     HELD_SAMPLES = 3 * WINDOW_SAMPLES,      /* taken ahead of the present window */
     CREDIT_BYTES = WINDOW_SAMPLES * 2,      /* until the target says what it takes */
+    EARLY_SAMPLES = WINDOW_RATE,            /* from one early draft to the next, at least; */
+    EARLY_SHARE = 4,                        /* and they may take one part in so many of the time */
     ECHO_MAX_US = 60000000,                 /* an older stamp is not ours */
     STATS_US = 250000                       /* between two reports while there is work */
 };
@@ -34,6 +36,9 @@ struct client_utterance {
     int32_t prompt[WIRE_PROMPT_MAX];
     char language[8];
     struct drafter *drafter;                /* lent by the client; NULL: none at present */
+    uint64_t drafted;                       /* samples of the window that it was given */
+    bool drafted_whole;                     /* those were all */
+    uint32_t n_early;                       /* drafts of parts of the window */
     uint32_t draft_version;                 /* of the proposal that was sent last */
     uint32_t draft_number;
     uint32_t draft_nodes;                   /* of that one */
@@ -155,6 +160,9 @@ static void return_drafter(struct client *client, struct client_utterance *u)
         if (client->drafters[i] == u->drafter)
             client->drafter_lent[i] = false;
     u->drafter = NULL;
+    u->drafted = 0;
+    u->drafted_whole = false;
+    u->n_early = 0;
 }
 
 /* The user's own choices (turns, waits, policies, prices) stand: what the target advises is for
@@ -178,26 +186,59 @@ static uint32_t draft_ahead(const struct client *client)
                            client->depth.since_us);
 }
 
-/* A draft begins when the window's audio is complete; in lockstep, when the target has encoded
- * it. */
+/* Has enough been said since the last early draft, for what one takes on this machine? */
+static bool early_is_due(const struct client *client, const struct client_utterance *u, uint64_t n)
+{
+    uint64_t gap = EARLY_SAMPLES;
+    if (!client->options.early_drafts || client->options.rules.lockstep ||
+        (u->drafter && drafter_busy(u->drafter)))
+        return false;
+    if (u->n_early > 0) {
+        const struct drafter_stats *stats = drafter_stats(u->drafter);
+        uint64_t each_us = (stats->encode_us + stats->decode_us) / u->n_early;
+        gap = MAX(gap, each_us * EARLY_SHARE * WINDOW_RATE / 1000000);
+    }
+    return n >= u->drafted + gap;
+}
+
+static bool is_whole(const struct client_utterance *u, uint64_t n)
+{
+    return n >= WINDOW_SAMPLES || (u->ended && n >= WINDOW_HOP);
+}
+
+/* A draft of the window as far as its audio goes. */
+static enum status begin_draft(struct client *client, struct client_utterance *u, uint64_t n,
+                               struct error *err)
+{
+    lend_drafter(client, u);
+    u->draft_version = 0;
+    u->draft_nodes = 0;
+    if (!u->drafter)
+        return STATUS_OK;
+    struct drafter_window window = {.samples = audio_buffer_at(&u->audio, u->start),
+                                    .n = MIN(n, (uint64_t)WINDOW_SAMPLES),
+                                    .early = !is_whole(u, n),
+                                    .again = u->drafted > 0};
+    drafter_begin(u->drafter, &window);
+    u->drafted = n;
+    u->drafted_whole = !window.early;
+    u->n_early += window.early;
+    return u->n_decided > 0                 /* the target went ahead */
+               ? drafter_follow(u->drafter, u->decided, u->n_decided, err)
+               : STATUS_OK;
+}
+
+/* A draft begins when the window's audio is complete, and may before; in lockstep, when the target
+ * has encoded it. */
 static enum status begin_drafts(struct client *client, struct error *err)
 {
     for (uint32_t i = 0; draft_ahead(client) > 0 && i < client->n_utterances; i++) {
         struct client_utterance *u = client->utterances[i];
         uint64_t n = u->audio.end > u->start ? u->audio.end - u->start : 0;
-        bool ready = n >= WINDOW_SAMPLES || (u->ended && n >= WINDOW_HOP);
         bool turn = u->begun || !client->options.rules.lockstep;
-        if (!ready || u->drafter || !turn)
+        if (!turn || u->drafted_whole || !(is_whole(u, n) || early_is_due(client, u, n)))
             continue;
-        lend_drafter(client, u);
-        if (u->drafter)
-            drafter_begin(u->drafter, audio_buffer_at(&u->audio, u->start),
-                          MIN(n, (uint64_t)WINDOW_SAMPLES));
-        u->draft_version = 0;
-        u->draft_nodes = 0;
-        enum status rc = u->drafter && u->n_decided > 0     /* the target went ahead */
-                             ? drafter_follow(u->drafter, u->decided, u->n_decided, err)
-                             : STATUS_OK;
+        enum status rc = begin_draft(client, u, n, err);
         if (rc != STATUS_OK)
             return rc;
     }
@@ -293,6 +334,8 @@ static bool draft_worth_sending(const struct client *client, const struct client
         return true;
     if (client->options.rules.wait_draft || client->options.rules.lockstep)
         return false;
+    if (proposal->early)                    /* until the whole one comes, if it does in time */
+        return u->drafted_whole && proposal->n_trunk > 0;
     return proposal->n_trunk >= u->draft_nodes + client->options.draft_growth ||
            (u->draft_nodes > proposal->n_trunk && proposal->n_trunk > 0);
 }

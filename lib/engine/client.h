@@ -29,6 +29,7 @@ struct client_options {
     enum wire_codec codec;                  /* of the audio uplink */
     uint32_t audio_queue_max;               /* bytes of audio that may wait in the link */
     uint32_t draft_growth;                  /* target tokens from frame to frame of a draft */
+    bool early_drafts;                      /* draft while the window is still spoken */
     struct drafter_options drafter;
     uint8_t session[16];                    /* random, the same over reconnects */
 };

@@ -76,8 +76,75 @@ void drafter_free(struct drafter **drafter_ptr)
     *drafter_ptr = NULL;
 }
 
-void drafter_begin(struct drafter *drafter, const int16_t *samples, uint64_t n)
+static bool has_begun(const struct drafter *drafter)
 {
+    return drafter->phase == DRAFTER_DRAFT || drafter->phase == DRAFTER_COMPLETE;
+}
+
+/* The first n tokens behind the forced ones, before they are given up: they may go on behind a
+ * correction. */
+static void keep_old(struct drafter *drafter, uint32_t n)
+{
+    const struct attempt *attempt = &drafter->attempt;
+    struct spec_draft *old = &drafter->old;
+    uint32_t first = drafter->n_forced;
+    spec_draft_clear(old);
+    old->number = 1;
+    old->n_prefix = first;
+    old->tree.n = MIN(n, (uint32_t)SPEC_NODES_MAX);
+    for (uint32_t i = 0; i < old->tree.n; i++) {
+        old->tree.node[i] = (struct spec_node){.token = attempt->decided[first + i],
+                                               .parent = (int16_t)((int32_t)i - 1),
+                                               .confidence = expf(attempt->logprob[first + i])};
+        drafter->old_logprob[i] = attempt->logprob[first + i];
+        drafter->old_second[i] = attempt->second[first + i];
+        drafter->old_second_logprob[i] = attempt->second_logprob[first + i];
+    }
+}
+
+/* The end token of a draft of less audio says nothing. */
+static uint32_t n_guessed(const struct drafter *drafter)
+{
+    uint32_t n = drafter->attempt.n_decided;
+    int32_t end = drafter->engine->description->special.end;
+    return n > 0 && drafter->early && drafter->attempt.decided[n - 1] == end ? n - 1 : n;
+}
+
+/* The old draft from `place` on goes into the next forward. */
+static void guess_old(struct drafter *drafter, uint32_t place)
+{
+    const struct spec_tree *old = &drafter->old.tree;
+    spec_tree_clear(&drafter->guess);
+    for (uint32_t i = place; i < old->n; i++) {
+        struct spec_node node = old->node[i];
+        node.parent = (int16_t)((int32_t)(i - place) - 1);
+        drafter->guess.node[drafter->guess.n++] = node;
+    }
+}
+
+static void begin_window(struct drafter *drafter, const struct drafter_window *window)
+{
+    if (!window->again)
+        spec_draft_clear(&drafter->old);
+    else if (has_begun(drafter) && drafter->n_forced == 0)
+        keep_old(drafter, n_guessed(drafter));
+    drafter->old_is_early = window->again;
+    guess_old(drafter, drafter->old.n_prefix == 0 ? 0 : drafter->old.tree.n);
+    if (window->again) {
+        drafter->proposal.complete = false;
+    } else {
+        drafter->proposal = (struct drafter_proposal){0};
+        memset(&drafter->stats, 0, sizeof(drafter->stats));
+    }
+    drafter->early = window->early;
+    drafter->version++;
+}
+
+void drafter_begin(struct drafter *drafter, const struct drafter_window *window)
+{
+    const int16_t *samples = window->samples;
+    uint64_t n = window->n;
+    begin_window(drafter, window);
     uint64_t with_silence = n + (uint64_t)drafter->options.silence_ms * (WINDOW_RATE / 1000);
     uint64_t frames = (MIN(with_silence, (uint64_t)WINDOW_SAMPLES) + WINDOW_HOP - 1) / WINDOW_HOP;
     drafter->n_frames = (uint32_t)(frames + frames % 2);
@@ -90,9 +157,6 @@ void drafter_begin(struct drafter *drafter, const int16_t *samples, uint64_t n)
     drafter->n_branches = 0;
     drafter->n_learned = 0;
     spec_recycle_stop(&drafter->recycle);
-    drafter->proposal = (struct drafter_proposal){0};
-    drafter->version++;
-    memset(&drafter->stats, 0, sizeof(drafter->stats));
     if (strcmp(drafter->options.language, "auto") == 0)
         drafter->language = -1;
 }
@@ -181,11 +245,6 @@ static enum status settle(struct drafter *drafter, struct error *err)
 
 /* ---- following the target ---- */
 
-static bool has_begun(const struct drafter *drafter)
-{
-    return drafter->phase == DRAFTER_DRAFT || drafter->phase == DRAFTER_COMPLETE;
-}
-
 /* Decided ids of another vocabulary, or ones that could not be mapped yet, say nothing about this
  * draft: it starts from the beginning of the window, and the target walks along what it decided. */
 static void forget_decided(struct drafter *drafter)
@@ -265,36 +324,17 @@ static struct spec_realign realign_for(const struct drafter *drafter)
                                 drafter->options.timestamps ? special->timestamp_begin : -1);
 }
 
-/* Before the draft is given up: it may go on behind the correction. One that is being looked for
- * already reaches further than what was drafted since. */
-static void keep_old(struct drafter *drafter)
-{
-    const struct attempt *attempt = &drafter->attempt;
-    struct spec_draft *old = &drafter->old;
-    if (!drafter->options.policy.recycle || drafter->recycle.active)
-        return;
-    uint32_t first = drafter->n_forced;
-    uint32_t n = MIN(attempt->n_decided - first, (uint32_t)SPEC_NODES_MAX);
-    spec_draft_clear(old);
-    old->number = 1;
-    old->n_prefix = first;
-    old->tree.n = n;
-    for (uint32_t i = 0; i < n; i++) {
-        old->tree.node[i] = (struct spec_node){.token = attempt->decided[first + i],
-                                               .parent = (int16_t)((int32_t)i - 1),
-                                               .confidence = expf(attempt->logprob[first + i])};
-        drafter->old_logprob[i] = attempt->logprob[first + i];
-        drafter->old_second[i] = attempt->second[first + i];
-        drafter->old_second_logprob[i] = attempt->second_logprob[first + i];
-    }
-}
-
-/* Splices the old draft where it goes on behind the last token. */
+/* Splices the old draft where it goes on behind the last token, or has it verified. */
 static void recycle(struct drafter *drafter, const struct spec_realign *how)
 {
     int32_t place = spec_recycle_place(&drafter->recycle, how);
     if (place < 0)
         return;
+    if (drafter->old_is_early) {
+        guess_old(drafter, (uint32_t)place);
+        spec_recycle_stop(&drafter->recycle);
+        return;
+    }
     uint32_t at = (uint32_t)place, n_before = drafter->attempt.n_decided;
     struct attempt_tokens rest = {.token = drafter->recycle.rest.token + at,
                                   .logprob = drafter->old_logprob + at,
@@ -315,11 +355,17 @@ static enum status draft_anew(struct drafter *drafter, struct error *err)
                                        err);
     if (rc != STATUS_OK && rc != STATUS_EXHAUSTED)
         return rc;
-    keep_old(drafter);
+    /* One that is being looked for already reaches further than what was drafted since. */
+    uint32_t n_drafted = drafter->attempt.n_decided - drafter->n_forced;
+    if (drafter->options.policy.recycle && !drafter->recycle.active && n_drafted > 0) {
+        keep_old(drafter, n_drafted);
+        drafter->old_is_early = false;
+    }
     spec_recycle_stop(&drafter->recycle);
     if (rc == STATUS_OK)
         attempt_follow(&drafter->attempt, forced.ids, forced.n);
     drafter->n_forced = drafter->attempt.n_decided;
+    spec_tree_clear(&drafter->guess);
     drafter->phase = DRAFTER_DRAFT;
     if (rc == STATUS_EXHAUSTED || drafter->attempt.ended) {
         drafter_complete_proposal(drafter); /* longer than this model's context: no draft */
@@ -398,11 +444,27 @@ static enum status encode_slice(struct drafter *drafter, struct error *err)
     return rc == STATUS_OK && done ? begin_draft(drafter, err) : rc;
 }
 
+/* All of the audio had its say about an early draft: what it left of that is looked for behind. */
+static void end_verify(struct drafter *drafter, uint32_t n_new)
+{
+    struct spec_realign how = realign_for(drafter);
+    bool all = n_new > drafter->guess.n;
+    spec_tree_clear(&drafter->guess);
+    drafter->stats.recycled += n_new - 1;
+    if (all || drafter->attempt.ended || !drafter->options.policy.recycle)
+        return;
+    spec_recycle_start(&drafter->recycle, &how, &drafter->old, drafter->attempt.decided,
+                       drafter->attempt.n_decided);
+    recycle(drafter, &how);
+}
+
 static enum status decode_step(struct drafter *drafter, struct error *err)
 {
     uint64_t start = clock_us(&drafter->engine->clock);
+    bool verify = drafter->guess.n > 0 && drafter->phase == DRAFTER_DRAFT;
     drafter->pass.n = 0;
-    drafter->stats.rows += attempt_offer(&drafter->attempt, NULL, &drafter->pass);
+    drafter->stats.rows +=
+        attempt_offer(&drafter->attempt, verify ? &drafter->guess : NULL, &drafter->pass);
     enum status rc =
         backend_forward(drafter->engine->backend, drafter->pass.row, drafter->pass.n, err);
     if (rc != STATUS_OK)
@@ -416,7 +478,9 @@ static enum status decode_step(struct drafter *drafter, struct error *err)
         drafter->language = drafter->attempt.decided[0];
         return begin_draft(drafter, err);
     }
-    if (drafter->recycle.active && n_new > 0) {
+    if (verify && n_new > 0) {
+        end_verify(drafter, n_new);
+    } else if (drafter->recycle.active && n_new > 0) {
         struct spec_realign how = realign_for(drafter);
         spec_recycle_follow(&drafter->recycle, &how,
                             drafter->attempt.decided[drafter->attempt.n_decided - 1]);

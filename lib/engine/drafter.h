@@ -10,6 +10,10 @@
  * (spec/stop.h) and grow side branches (spec/branch.h): then it goes on when the target has
  * decided. A draft is never trusted, so its encoder runs only over the real audio and some
  * silence instead of 30 s.
+ *
+ * It may begin early, while the window is still spoken, and again with more audio: what it said
+ * before is then verified by the draft model itself, in one forward, and what is left of it behind
+ * each correction in one more. So little is left to draft when the speaker stops.
  */
 #ifndef ENGINE_DRAFTER_H
 #define ENGINE_DRAFTER_H
@@ -52,6 +56,14 @@ struct drafter_proposal {
     uint32_t n_nodes;                       /* behind it: leaves beside the trunk, second choices */
     struct wire_node nodes[WIRE_DRAFT_NODES_MAX];
     bool complete;
+    bool early;                             /* more audio may follow: no end is proposed */
+};
+
+struct drafter_window {
+    const int16_t *samples;                 /* borrowed for the call */
+    uint64_t n;                             /* at most 30 s */
+    bool early;                             /* not all of its audio */
+    bool again;                             /* the window of before, with more audio */
 };
 
 struct drafter;
@@ -66,8 +78,9 @@ MUST_CHECK enum status drafter_set_target(struct drafter *drafter, const struct 
                                           struct error *err);
 void drafter_free(struct drafter **drafter);
 
-/* A new window with n samples of audio (borrowed for the call); at most 30 s. */
-void drafter_begin(struct drafter *drafter, const int16_t *samples, uint64_t n);
+/* A new window, or the one of before with more audio: its proposal stands until there is a new
+ * one. */
+void drafter_begin(struct drafter *drafter, const struct drafter_window *window);
 
 /* For the priced stop rule. */
 void drafter_set_price(struct drafter *drafter, struct drafter_price price);

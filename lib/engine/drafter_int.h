@@ -35,6 +35,9 @@ struct drafter {
     uint32_t n_decided;
     struct drafter_proposal proposal;
     uint32_t version;
+    bool early;                             /* the audio is not whole yet */
+    bool old_is_early;                      /* `old` heard less: it is verified, not spliced */
+    struct spec_tree guess;                 /* what of it the next forward takes along */
     struct spec_recycle recycle;
     struct spec_draft old;                  /* draft ids: what is left of a rejected draft, */
     float old_logprob[SPEC_NODES_MAX];      /* with all that is known of its tokens */

@@ -149,7 +149,8 @@ static enum status add_branches(struct drafter *drafter, struct error *err)
 void drafter_complete_proposal(struct drafter *drafter)
 {
     drafter->phase = DRAFTER_COMPLETE;
-    drafter->proposal.complete = true;
+    drafter->proposal.complete = !drafter->early;
+    drafter->proposal.early = drafter->early;
     drafter->version++;
 }
 
@@ -160,6 +161,11 @@ enum status drafter_map_proposal(struct drafter *drafter, bool complete, struct 
     uint32_t n = drafter->attempt.n_decided - drafter->n_forced;
     if (!drafter->map)
         return STATUS_OK;
+    if (drafter->early) {                   /* where the audio ends, not the text */
+        complete = false;
+        n -= n > 0 && drafter->attempt.decided[drafter->n_forced + n - 1] ==
+                          drafter->engine->description->special.end;
+    }
     for (uint32_t i = 0; i < n; i++)
         drafted[i] = drafted_piece(drafter, i);
     struct map_draft draft = {.decided = drafter->decided, .n_decided = drafter->n_decided,
@@ -173,10 +179,12 @@ enum status drafter_map_proposal(struct drafter *drafter, bool complete, struct 
     if (rc != STATUS_OK)
         return rc;
     struct drafter_proposal *proposal = &drafter->proposal;
-    bool changed = complete != proposal->complete || out.n != proposal->n_trunk ||
+    bool changed = complete != proposal->complete || drafter->early != proposal->early ||
+                   out.n != proposal->n_trunk ||
                    proposal->n_prefix != drafter->n_decided;
     proposal->n_prefix = drafter->n_decided;
     proposal->complete = complete;
+    proposal->early = drafter->early;
     proposal->n_trunk = MIN(out.n, (uint32_t)WIRE_DRAFT_NODES_MAX);
     proposal->n_nodes = proposal->n_trunk;
     for (uint32_t i = 0; i < proposal->n_trunk; i++)

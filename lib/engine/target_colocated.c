@@ -240,10 +240,11 @@ static void begin_window(struct target_session *session, const struct utterance 
                             .window = u->window, .seconds = speech + silence};
     c->skips = target->options.colocated_fixed == 0 &&
                !spec_colocated_pays(&ask, speech, target->colocated.encode_us * c->seconds);
+    struct drafter_window window = {.samples = audio_buffer_at(&u->audio, u->start), .n = n};
     if (c->skips)
         drafter_stop(c->drafter);
     else
-        drafter_begin(c->drafter, audio_buffer_at(&u->audio, u->start), n);
+        drafter_begin(c->drafter, &window);
 }
 
 /* A slice of the draft model's encoder, or the language that it hears. */

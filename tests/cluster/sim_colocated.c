@@ -66,7 +66,8 @@ static void begin(struct sim_target *target, struct sim_colocated *colocated,
     if (colocated->begun && colocated->utterance == u->id && colocated->window == u->window)
         return;
     uint64_t n = MIN(u->audio.end - u->start, (uint64_t)WINDOW_SAMPLES);
-    drafter_begin(colocated->drafter, audio_buffer_at(&u->audio, u->start), n);
+    struct drafter_window window = {.samples = audio_buffer_at(&u->audio, u->start), .n = n};
+    drafter_begin(colocated->drafter, &window);
     while (colocated->drafter->phase == DRAFTER_ENCODE)
         step(colocated);
     spend(target, target->node.sim->options.colocated_pace->encode_ms);

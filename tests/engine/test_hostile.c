@@ -330,7 +330,7 @@ static void a_drafter_survives_the_loss_of_its_vocabulary(void **state)
     assert_ok(drafter_new(&draft.engine, &options, &drafter, &err), &err);
     toy_tokenizer(&draft.description, 2, &vocabulary);
     assert_ok(drafter_set_target(drafter, vocabulary, &err), &err);
-    drafter_begin(drafter, samples, 5 * SECOND);
+    drafter_begin(drafter, &(struct drafter_window){.samples = samples, .n = 5 * SECOND});
     step_to_the_end(drafter);
     assert_ok(drafter_follow(drafter, decided, 2, &err), &err);
     assert_ok(drafter_set_target(drafter, NULL, &err), &err);
@@ -360,7 +360,7 @@ static void text_that_the_draft_model_cannot_follow_ends_the_draft_only(void **s
     assert_ok(drafter_new(&draft.engine, &options, &drafter, &err), &err);
     toy_tokenizer(&draft.description, 2, &vocabulary);
     assert_ok(drafter_set_target(drafter, vocabulary, &err), &err);
-    drafter_begin(drafter, samples, 5 * SECOND);
+    drafter_begin(drafter, &(struct drafter_window){.samples = samples, .n = 5 * SECOND});
     step_to_the_end(drafter);
     (void)drafter_proposal(drafter, &before);
     assert_ok(drafter_follow(drafter, decided, ARRAY_LEN(decided), &err), &err);

@@ -56,28 +56,33 @@ struct policy {
     bool wait_draft, lockstep;
     float row_price;
     uint32_t delay, target_turns;
-    const char *bundle;                 /* NULL: the default one */
+    const char *bundle;                     /* NULL: the default one */
+    uint32_t feed;
 };
 
+/* The last field: samples spoken in a turn, with early drafts; 0: all at once, without. */
 static const struct policy policies[] = {
-    {"as measured", false, false, -1.0f, 0, 1, NULL},
-    {"rows are free", false, false, 0.0f, 0, 1, NULL},
-    {"whole draft", true, false, 0.0f, 0, 1, NULL},
-    {"lockstep", false, true, 0.0f, 0, 1, NULL},
-    {"far away", false, false, 0.0f, 40, 1, NULL},
-    {"slow client", false, false, 0.0f, 3, 7, NULL},
-    {"whole draft, far", true, false, -1.0f, 25, 2, NULL},
-    {"plain speculation", false, true, 0.0f, 0, 1, "spec:4"},
-    {"plain, overlapped", false, false, -1.0f, 3, 2, "spec:16"},
-    {"adaptive", false, true, 0.0f, 0, 1, "asp"},
-    {"adaptive, priced", false, true, -1.0f, 0, 1, "asp:auto"},
-    {"recycled", false, true, 0.0f, 2, 1, "asp+recycle"},
-    {"recycled, overlapped", false, false, 0.0f, 7, 1, "asp+recycle:0.6"},
-    {"sparse", false, true, 0.0f, 0, 1, "sparse"},
-    {"sparse, as measured", false, true, -1.0f, 4, 1, "sparse:auto"},
-    {"sparse, overlapped", false, false, 0.0f, 1, 3, "sparse:0.7"},
-    {"full in turns", false, true, -1.0f, 0, 1, "full"},
-    {"full in turns, far", false, true, 0.0f, 20, 1, "full"},
+    {"as measured", false, false, -1.0f, 0, 1, NULL, 0},
+    {"rows are free", false, false, 0.0f, 0, 1, NULL, 0},
+    {"whole draft", true, false, 0.0f, 0, 1, NULL, 0},
+    {"lockstep", false, true, 0.0f, 0, 1, NULL, 0},
+    {"far away", false, false, 0.0f, 40, 1, NULL, 0},
+    {"slow client", false, false, 0.0f, 3, 7, NULL, 0},
+    {"whole draft, far", true, false, -1.0f, 25, 2, NULL, 0},
+    {"plain speculation", false, true, 0.0f, 0, 1, "spec:4", 0},
+    {"plain, overlapped", false, false, -1.0f, 3, 2, "spec:16", 0},
+    {"adaptive", false, true, 0.0f, 0, 1, "asp", 0},
+    {"adaptive, priced", false, true, -1.0f, 0, 1, "asp:auto", 0},
+    {"recycled", false, true, 0.0f, 2, 1, "asp+recycle", 0},
+    {"recycled, overlapped", false, false, 0.0f, 7, 1, "asp+recycle:0.6", 0},
+    {"sparse", false, true, 0.0f, 0, 1, "sparse", 0},
+    {"sparse, as measured", false, true, -1.0f, 4, 1, "sparse:auto", 0},
+    {"sparse, overlapped", false, false, 0.0f, 1, 3, "sparse:0.7", 0},
+    {"full in turns", false, true, -1.0f, 0, 1, "full", 0},
+    {"full in turns, far", false, true, 0.0f, 20, 1, "full", 0},
+    {"early", false, false, -1.0f, 2, 1, "full", 400},
+    {"early, whole draft", true, false, 0.0f, 0, 1, "full", 1600},
+    {"early, no recycling", false, false, 0.0f, 5, 3, "asp", 800},
 };
 
 static void compare(const struct policy *policy, struct toy_engine *draft, bool timestamps,
@@ -87,6 +92,7 @@ static void compare(const struct policy *policy, struct toy_engine *draft, bool 
     options.rules.wait_draft = policy->wait_draft;
     options.rules.lockstep = policy->lockstep;
     options.rules.row_price = policy->row_price;
+    options.early_drafts = policy->feed > 0;
     if (policy->bundle)
         assert_true(spec_policy_parse(policy->bundle, &options.drafter.policy));
     struct spec_calibration calibration;
@@ -95,6 +101,7 @@ static void compare(const struct policy *policy, struct toy_engine *draft, bool 
     struct loop *loop = loop_new(&target.engine, &draft->engine, &options);
     loop->delay = policy->delay;
     loop->target_turns = policy->target_turns;
+    loop->feed = policy->feed;
     if (!loop_transcribe(loop, samples, n, TURNS_MAX))
         fail_msg("%s did not finish: %s", policy->name, loop->error.text);
     assert_same(expected, &loop->result);

@@ -115,6 +115,48 @@ static void lockstep_and_default_fallback_change_nothing(void **state)
     (void)check_drafts(&base, &tiny, &options, 2);
 }
 
+static uint32_t steps_to_the_end(struct drafter *drafter)
+{
+    struct error err;
+    uint32_t before = drafter_stats(drafter)->steps;
+    for (bool worked = true; worked;)
+        assert_ok(drafter_step(drafter, &worked, &err), &err);
+    return drafter_stats(drafter)->steps - before;
+}
+
+/* Drafts of three quarters, then of all of a sentence: the end has little left to draft. */
+static void what_was_drafted_early_is_verified_at_once(void **state)
+{
+    (void)state;
+    struct error err = {.code = STATUS_OK};
+    struct drafter_options options = {.language = "en", .silence_ms = 5000,
+                                      .policy = spec_policy_default()};
+    struct drafter *drafter;
+    int16_t *samples = NULL;
+    size_t n = 0;
+    const char *path = support_format("%s/%s", SPEECH_FOLDER, SPEECH_SENTENCE);
+    assert_ok(audio_file_load(path, 480000, &samples, &n, NULL, &err), &err);
+    assert_ok(drafter_new(&tiny, &options, &drafter, &err), &err);
+    assert_ok(drafter_set_target(drafter, base.tokenizer, &err), &err);
+    drafter_begin(drafter, &(struct drafter_window){.samples = samples, .n = n});
+    uint32_t version, n_direct = steps_to_the_end(drafter);
+    struct drafter_proposal direct = *drafter_proposal(drafter, &version);
+    drafter_begin(drafter, &(struct drafter_window){
+                               .samples = samples, .n = n - n / 4, .early = true});
+    (void)steps_to_the_end(drafter);
+    const struct drafter_proposal *proposal = drafter_proposal(drafter, &version);
+    assert_true(proposal->early && !proposal->complete && proposal->n_trunk > 0);
+    drafter_begin(drafter, &(struct drafter_window){.samples = samples, .n = n, .again = true});
+    uint32_t n_again = steps_to_the_end(drafter);
+    assert_true(proposal->complete && !proposal->early);
+    assert_int_equal(proposal->n_trunk, direct.n_trunk);
+    for (uint32_t i = 0; i < direct.n_trunk; i++)
+        assert_int_equal(proposal->nodes[i].token, direct.nodes[i].token);
+    assert_true(n_again < n_direct);
+    drafter_free(&drafter);
+    free(samples);
+}
+
 static void more_threads_and_every_fast_kernel_set_give_the_same_tokens(void **state)
 {
     static const struct { const char *kernels; uint32_t n_threads; } variants[] = {
@@ -214,6 +256,7 @@ int main(void)
         cmocka_unit_test(a_detected_language_is_the_same_with_drafts),
         cmocka_unit_test(sampled_text_is_the_same_with_drafts_and_follows_the_seed),
         cmocka_unit_test(lockstep_and_default_fallback_change_nothing),
+        cmocka_unit_test(what_was_drafted_early_is_verified_at_once),
         cmocka_unit_test(more_threads_and_every_fast_kernel_set_give_the_same_tokens),
         cmocka_unit_test(every_kernel_set_gives_the_same_bits),
     };

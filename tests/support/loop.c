@@ -199,6 +199,8 @@ bool loop_transcribe(struct loop *loop, const int16_t *samples, size_t n, uint64
     (void)client_begin(loop->client);
     for (uint64_t turn = 0; turn < turns_max; turn++) {
         uint64_t some = fed < n ? MIN(client_room(loop->client), n - fed) : 0;
+        if (loop->feed > 0)
+            some = MIN(some, (uint64_t)loop->feed);
         if (some > 0 && client_audio(loop->client, samples + fed, some, &loop->error) != STATUS_OK)
             return false;
         fed += some;

@@ -41,6 +41,7 @@ struct loop {
     uint64_t turn;
     uint32_t delay;
     uint32_t target_turns;                  /* the target ticks so often per client step */
+    uint32_t feed;                          /* samples said in each turn; 0: all that fit at once */
     struct loop_result result;              /* of the utterance under way */
     struct error error;                     /* a protocol failure; code STATUS_OK: none */
 };

@@ -6,7 +6,6 @@
 #include "audio/audio_file.h"
 #include "support.h"
 
-#define SPEECH_FOLDER "/usr/share/pocketsphinx/test/data"
 
 /* A turn is a piece of work or a look at an empty line; only a hang reaches the limit. */
 enum { SPEECH_SAMPLES_MAX = 16 * 60 * 1000 };

@@ -8,6 +8,7 @@
 #include "engine/engine.h"
 #include "loop.h"
 
+#define SPEECH_FOLDER "/usr/share/pocketsphinx/test/data"
 #define SPEECH_SENTENCE "librivox/sense_and_sensibility_01_austen_64kb-0880.wav"
 #define SPEECH_SHORT "cards/001.wav"
 
