@@ -350,12 +350,11 @@ static bool send_draft(struct client *client, struct client_utterance *u)
         proposal->n_prefix > u->n_decided)
         return false;
     struct wire_frame frame = {.kind = WIRE_DRAFT};
-    frame.u.draft = (struct wire_draft){
-        .utterance = u->id, .window = u->window, .attempt = u->attempt,
-        .number = ++u->draft_number, .n_prefix = proposal->n_prefix,
-        .prefix_hash = wire_hash(u->decided, proposal->n_prefix),
-        .complete = proposal->complete, .n_nodes = proposal->n_nodes,
-        .nodes = (struct wire_node *)proposal->nodes};
+    frame.u.draft = drafter_wire_draft(proposal, u->decided);
+    frame.u.draft.utterance = u->id;
+    frame.u.draft.window = u->window;
+    frame.u.draft.attempt = u->attempt;
+    frame.u.draft.number = ++u->draft_number;
     send_frame(client, &frame);
     u->announced = true;
     u->draft_version = version;

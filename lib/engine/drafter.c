@@ -102,34 +102,16 @@ static void keep_old(struct drafter *drafter, uint32_t n)
     }
 }
 
-/* The end token of a draft of less audio says nothing. */
-static uint32_t n_guessed(const struct drafter *drafter)
-{
-    uint32_t n = drafter->attempt.n_decided;
-    int32_t end = drafter->engine->description->special.end;
-    return n > 0 && drafter->early && drafter->attempt.decided[n - 1] == end ? n - 1 : n;
-}
-
-/* The old draft from `place` on goes into the next forward. */
-static void guess_old(struct drafter *drafter, uint32_t place)
-{
-    const struct spec_tree *old = &drafter->old.tree;
-    spec_tree_clear(&drafter->guess);
-    for (uint32_t i = place; i < old->n; i++) {
-        struct spec_node node = old->node[i];
-        node.parent = (int16_t)((int32_t)(i - place) - 1);
-        drafter->guess.node[drafter->guess.n++] = node;
-    }
-}
-
 static void begin_window(struct drafter *drafter, const struct drafter_window *window)
 {
     if (!window->again)
         spec_draft_clear(&drafter->old);
     else if (has_begun(drafter) && drafter->n_forced == 0)
-        keep_old(drafter, n_guessed(drafter));
+        keep_old(drafter, drafter_n_drafted(drafter));
     drafter->old_is_early = window->again;
-    guess_old(drafter, drafter->old.n_prefix == 0 ? 0 : drafter->old.tree.n);
+    spec_tree_clear(&drafter->guess);
+    if (drafter->old.n_prefix == 0)
+        spec_draft_rest(&drafter->old, -1, &drafter->guess);
     if (window->again) {
         drafter->proposal.complete = false;
     } else {
@@ -331,7 +313,7 @@ static void recycle(struct drafter *drafter, const struct spec_realign *how)
     if (place < 0)
         return;
     if (drafter->old_is_early) {
-        guess_old(drafter, (uint32_t)place);
+        spec_draft_rest(&drafter->old, place - 1, &drafter->guess);
         spec_recycle_stop(&drafter->recycle);
         return;
     }

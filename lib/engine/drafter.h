@@ -104,6 +104,11 @@ bool drafter_busy(const struct drafter *drafter);
 /* The proposal as it stands; `version` rises with each change. Borrowed until the next call. */
 const struct drafter_proposal *drafter_proposal(const struct drafter *drafter, uint32_t *version);
 
+/* What a target is told of it; the caller names utterance, window, attempt and number. `decided`:
+ * the tokens of the attempt that it grew from, or more. Nodes are borrowed from the proposal. */
+struct wire_draft drafter_wire_draft(const struct drafter_proposal *proposal,
+                                     const int32_t *decided);
+
 const struct drafter_stats *drafter_stats(const struct drafter *drafter);
 
 #endif

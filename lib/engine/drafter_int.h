@@ -57,6 +57,10 @@ struct drafter {
 MUST_CHECK enum status drafter_map_proposal(struct drafter *drafter, bool complete,
                                             struct error *err);
 
+/* Tokens that the model drafted behind the forced ones. Where the audio is not whole an end token
+ * says nothing, and is none of them. */
+uint32_t drafter_n_drafted(const struct drafter *drafter);
+
 /* Nothing follows what the proposal has, were it nothing at all: the target need not wait. */
 void drafter_complete_proposal(struct drafter *drafter);
 

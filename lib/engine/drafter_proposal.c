@@ -146,6 +146,24 @@ static enum status add_branches(struct drafter *drafter, struct error *err)
 
 /* ---- proposal ---- */
 
+uint32_t drafter_n_drafted(const struct drafter *drafter)
+{
+    const struct attempt *attempt = &drafter->attempt;
+    uint32_t n = attempt->n_decided - drafter->n_forced;
+    bool ends = n > 0 && attempt->decided[attempt->n_decided - 1] ==
+                             drafter->engine->description->special.end;
+    return drafter->early && ends ? n - 1 : n;
+}
+
+struct wire_draft drafter_wire_draft(const struct drafter_proposal *proposal,
+                                     const int32_t *decided)
+{
+    return (struct wire_draft){.n_prefix = proposal->n_prefix,
+                               .prefix_hash = wire_hash(decided, proposal->n_prefix),
+                               .complete = proposal->complete, .n_nodes = proposal->n_nodes,
+                               .nodes = (struct wire_node *)(uintptr_t)proposal->nodes};
+}
+
 void drafter_complete_proposal(struct drafter *drafter)
 {
     drafter->phase = DRAFTER_COMPLETE;
@@ -158,14 +176,10 @@ enum status drafter_map_proposal(struct drafter *drafter, bool complete, struct 
 {
     struct map_piece drafted[WINDOW_TOKENS_MAX];
     struct map_piece mapped[2 * WIRE_TOKENS_MAX];
-    uint32_t n = drafter->attempt.n_decided - drafter->n_forced;
+    uint32_t n = drafter_n_drafted(drafter);
     if (!drafter->map)
         return STATUS_OK;
-    if (drafter->early) {                   /* where the audio ends, not the text */
-        complete = false;
-        n -= n > 0 && drafter->attempt.decided[drafter->n_forced + n - 1] ==
-                          drafter->engine->description->special.end;
-    }
+    complete = complete && !drafter->early;
     for (uint32_t i = 0; i < n; i++)
         drafted[i] = drafted_piece(drafter, i);
     struct map_draft draft = {.decided = drafter->decided, .n_decided = drafter->n_decided,

@@ -119,11 +119,11 @@ static void deliver(struct target_session *session, struct utterance *u)
     if (version == session->colocated->version || p->n_prefix > u->attempt.n_decided)
         return;
     session->colocated->version = version;
-    const struct wire_draft draft = {
-        .utterance = u->id, .window = u->window, .attempt = u->n_attempts,
-        .number = u->draft.number + 1, .n_prefix = p->n_prefix,
-        .prefix_hash = wire_hash(u->attempt.decided, p->n_prefix), .complete = p->complete,
-        .n_nodes = p->n_nodes, .nodes = (struct wire_node *)(uintptr_t)p->nodes};
+    struct wire_draft draft = drafter_wire_draft(p, u->attempt.decided);
+    draft.utterance = u->id;
+    draft.window = u->window;
+    draft.attempt = u->n_attempts;
+    draft.number = u->draft.number + 1;
     utterance_draft(session, u, &draft);
 }
 

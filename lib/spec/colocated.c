@@ -1,19 +1,17 @@
 #include "spec/colocated.h"
 
-/* A pass holds so many rows; what is beyond pays for its share of another one. */
-enum { ROWS_MAX = 64 };
-
 /* What drafts have to bring: less than that is noise of the measured costs. */
 static const float margin = 1.02f;
 
 /* Of speech: 2,405 tokens in 13 minutes of read English. */
 static const float tokens_per_second = 3.1f;
 
+/* What is beyond the rows of a pass pays for its share of another one. */
 static float pass_us(const struct spec_cost *cost, uint32_t n_rows)
 {
-    if (n_rows <= ROWS_MAX)
+    if (n_rows <= SPEC_ROWS_MAX)
         return spec_cost_us(cost, n_rows);
-    return spec_cost_us(cost, ROWS_MAX) * (float)n_rows / (float)ROWS_MAX;
+    return spec_cost_us(cost, SPEC_ROWS_MAX) * (float)n_rows / (float)SPEC_ROWS_MAX;
 }
 
 uint32_t spec_colocated_depth(const struct spec_colocated_ask *ask, float *gain_us)

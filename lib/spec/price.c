@@ -208,6 +208,12 @@ float spec_cost_row_us(const struct spec_cost *cost)
     return (spec_cost_us(cost, 12) - spec_cost_us(cost, 4)) / 8.0f;
 }
 
+/* E - R C; E / C where R is not known. */
+static float worth(const struct spec_rows_ask *ask, float expected, float us)
+{
+    return ask->rate > 0.0f ? expected - ask->rate * us : expected / us;
+}
+
 struct spec_rows spec_rows_worth(const struct spec_rows_ask *ask)
 {
     float price = ask->price < 0.0f ? 1.0f : ask->price;
@@ -215,8 +221,7 @@ struct spec_rows spec_rows_worth(const struct spec_rows_ask *ask)
     spec_tree_survival(ask->tree, survival);
     float base_us = spec_cost_us(ask->cost, ask->n_fixed);
     struct spec_rows best = {0, 1.0f, base_us};
-    float best_rate = 1.0f / base_us;
-    float best_gain = 1.0f - ask->rate * base_us;
+    float best_worth = worth(ask, 1.0f, base_us);
     float expected = 1.0f, spared_us = 0.0f;
     uint32_t n_max = MIN(ask->tree->n, ask->n_nodes_max);
     for (uint32_t n = 1; n <= n_max; n++) {
@@ -227,11 +232,9 @@ struct spec_rows spec_rows_worth(const struct spec_rows_ask *ask)
         if (ask->tree->node[n - 1].token == ask->end)
             spared_us += survival[n - 1] * spec_cost_us(ask->cost, 1);
         float paid_us = fmaxf(base_us + price * (us - base_us) - spared_us, 1.0f);
-        float rate = expected / paid_us;
-        float gain = expected - ask->rate * paid_us;
-        if ((ask->rate > 0.0f ? gain > best_gain : rate > best_rate) || price == 0.0f) {
-            best_rate = rate;
-            best_gain = gain;
+        float now = worth(ask, expected, paid_us);
+        if (now > best_worth || price == 0.0f) {
+            best_worth = now;
             best = (struct spec_rows){n, expected, us};
         }
     }

@@ -94,12 +94,11 @@ static void deliver(struct target_session *session, struct utterance *u,
     if (version == colocated->version)
         return;
     colocated->version = version;
-    struct wire_draft draft = {
-        .utterance = u->id, .window = u->window, .attempt = u->n_attempts,
-        .number = ++colocated->number, .n_prefix = proposal->n_prefix,
-        .prefix_hash = wire_hash(u->attempt.decided, proposal->n_prefix),
-        .complete = proposal->complete, .n_nodes = proposal->n_nodes,
-        .nodes = (struct wire_node *)(uintptr_t)proposal->nodes};
+    struct wire_draft draft = drafter_wire_draft(proposal, u->attempt.decided);
+    draft.utterance = u->id;
+    draft.window = u->window;
+    draft.attempt = u->n_attempts;
+    draft.number = ++colocated->number;
     utterance_draft(session, u, &draft);
 }
 
