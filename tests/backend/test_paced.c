@@ -127,10 +127,7 @@ static enum status read_text(const char *text, struct pace *pace, struct error *
 {
     char *folder = support_temp_new();
     const char *path = support_format("%s/pace.tsv", folder);
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    fclose(file);
+    support_write(path, text);
     enum status rc = pace_read(path, pace, err);
     support_temp_free(folder);
     return rc;

@@ -19,10 +19,7 @@ static void put(const char *folder, const char *name, const char *text)
         (void)mkdir(path, 0700);
         *slash = '/';
     }
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    assert_int_equal(fclose(file), 0);
+    support_write(path, text);
 }
 
 static void the_least_of_the_groups_above_counts(void **state)

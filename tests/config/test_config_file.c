@@ -29,10 +29,7 @@ static int place_free(void **state)
 static const char *write_file(const struct place *place, const char *name, const char *text)
 {
     const char *path = support_format("%s/%s", place->folder, name);
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    fclose(file);
+    support_write(path, text);
     return path;
 }
 

@@ -15,15 +15,6 @@ struct fixture {
     struct issuer *issuer;
 };
 
-static void write_keys(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    assert_int_equal(fclose(file), 0);
-    assert_int_equal(chmod(path, 0600), 0);
-}
-
 static void start(struct fixture *f, bool with_keys)
 {
     struct error err;
@@ -32,7 +23,7 @@ static void start(struct fixture *f, bool with_keys)
     snprintf(f->public, sizeof(f->public), "%s/ticket-public.keys", f->folder);
     snprintf(f->api, sizeof(f->api), "%s/api.keys", f->folder);
     assert_ok(issue_make_keys(f->folder, &err), &err);
-    write_keys(f->api, "team " API_HASH " - -\n");
+    support_write(f->api, "team " API_HASH " - -\n");
     struct issuer_options options = {.ticket_key = f->signer,
                                      .api_keys = with_keys ? f->api : NULL};
     assert_ok(issuer_new(&options, &f->issuer, &err), &err);
@@ -171,7 +162,7 @@ static void join_keys_are_another_door(void **state)
         "0320ea83e1d6f0f4cbb7eb1e947e79782ccc7bc00796b2af884a4dd67ec029a1";
     start(&f, true);
     snprintf(join, sizeof(join), "%s/join.keys", f.folder);
-    write_keys(join, support_format("rack-a %s - -\n", target_hash));
+    support_write(join, support_format("rack-a %s - -\n", target_hash));
     struct issuer_options options = {.api_keys = f.api, .join_keys = join};
     struct issuer *issuer;
     assert_ok(issuer_new(&options, &issuer, &err), &err);
@@ -183,11 +174,11 @@ static void join_keys_are_another_door(void **state)
     assert_int_equal(issuer_admit(issuer, target_key, name, &err), STATUS_DENIED);
 
     /* Exchanged while it runs; a file with a fault changes nothing. */
-    write_keys(join, "rack-a nonsense - -\n");
+    support_write(join, "rack-a nonsense - -\n");
     assert_int_equal(issuer_reload(issuer, &err), STATUS_CORRUPT);
     assert_non_null(strstr(err.text, "--join-keys"));
     assert_ok(issuer_admit_member(issuer, target_key, name, &err), &err);
-    write_keys(join, "rack-b " API_HASH " - -\n");
+    support_write(join, "rack-b " API_HASH " - -\n");
     assert_ok(issuer_reload(issuer, &err), &err);
     assert_int_equal(issuer_admit_member(issuer, target_key, name, &err), STATUS_DENIED);
     issuer_free(&issuer);

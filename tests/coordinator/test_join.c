@@ -2,7 +2,6 @@
 #include "../support/support.h"
 
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "../../coordinator/issue.c"
@@ -26,23 +25,13 @@ static uint64_t now_us(void)
     return clock_us(&clock);
 }
 
-/* Mode 0600. */
-static void write_file(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
-    assert_int_equal(chmod(path, 0600), 0);
-}
-
 /* A key that the coordinator knows from now on, instead of others; returned as it is shown. */
 static void new_key(struct cluster *cluster, char key[API_KEY_TEXT_MAX])
 {
     char hash[API_HASH_TEXT_MAX];
     struct error err;
     assert_ok(api_key_generate(key, hash, &err), &err);
-    write_file(cluster->keys, support_format("rack-a %s - -\n", hash));
+    support_write(cluster->keys, support_format("rack-a %s - -\n", hash));
     if (cluster->issuer)
         assert_ok(issuer_reload(cluster->issuer, &err), &err);
 }
@@ -151,7 +140,7 @@ static void a_target_shows_its_key_and_takes_a_new_one(void **state)
     struct error err;
     char key[API_KEY_TEXT_MAX];
     start(&cluster, key);
-    write_file(cluster.key_file, support_format("%s\n", key));
+    support_write(cluster.key_file, support_format("%s\n", key));
     struct registration_options options = {
         .n_coordinators = 1, .join_key_file = cluster.key_file,
         .info = {.address = "t:1", .model = "toy", .sessions_max = 9}};
@@ -162,7 +151,7 @@ static void a_target_shows_its_key_and_takes_a_new_one(void **state)
     until(target, &cluster, true);
     new_key(&cluster, key);
     until(target, &cluster, false);
-    write_file(cluster.key_file, support_format("%s\n", key));
+    support_write(cluster.key_file, support_format("%s\n", key));
     until(target, &cluster, true);
     registration_stop(&target);
     stop(&cluster);

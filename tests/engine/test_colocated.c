@@ -82,14 +82,6 @@ static void transcribe(struct loop *loop, const int16_t *samples, size_t n)
         fail_msg("did not finish: %s", loop->error.text);
 }
 
-static void assert_same(const struct loop_result *a, const struct loop_result *b)
-{
-    assert_int_equal(a->n_tokens, b->n_tokens);
-    assert_memory_equal(a->tokens, b->tokens, a->n_tokens * sizeof(int32_t));
-    assert_string_equal(a->text, b->text);
-    assert_int_equal(a->n_windows, b->n_windows);
-}
-
 static void text_is_that_of_the_target_alone(void **state)
 {
     static const size_t lengths[] = {0, SECOND, 10 * SECOND, 47 * SECOND + 331};
@@ -106,8 +98,8 @@ static void text_is_that_of_the_target_alone(void **state)
                 struct loop *nonsense = begin(&options, &bad, fixed);
                 transcribe(near, samples, lengths[i]);
                 transcribe(nonsense, samples, lengths[i]);
-                assert_same(&alone->result, &near->result);
-                assert_same(&alone->result, &nonsense->result);
+                loop_assert_same(&alone->result, &near->result);
+                loop_assert_same(&alone->result, &nonsense->result);
                 assert_int_equal(near->result.stats.drafts_dropped, 0);
                 loop_free(near);
                 loop_free(nonsense);

@@ -42,15 +42,6 @@ static struct loop_result *alone(const struct client_options *options, const int
     return result;
 }
 
-static void assert_same(const struct loop_result *a, const struct loop_result *b)
-{
-    assert_int_equal(a->n_tokens, b->n_tokens);
-    assert_memory_equal(a->tokens, b->tokens, a->n_tokens * sizeof(int32_t));
-    assert_string_equal(a->text, b->text);
-    assert_int_equal(a->n_windows, b->n_windows);
-    assert_int_equal(a->n_segments, b->n_segments);
-}
-
 struct policy {
     const char *name;
     bool wait_draft, lockstep;
@@ -104,7 +95,7 @@ static void compare(const struct policy *policy, struct toy_engine *draft, bool 
     loop->feed = policy->feed;
     if (!loop_transcribe(loop, samples, n, TURNS_MAX))
         fail_msg("%s did not finish: %s", policy->name, loop->error.text);
-    assert_same(expected, &loop->result);
+    loop_assert_same(expected, &loop->result);
     loop_free(loop);
 }
 
@@ -212,7 +203,7 @@ static void language_is_detected_the_same_way_with_and_without_drafts(void **sta
     assert_true(strlen(expected->language) == 2);
     struct loop *loop = loop_new(&target.engine, &good.engine, &options);
     assert_true(loop_transcribe(loop, samples, 8 * SECOND, TURNS_MAX));
-    assert_same(expected, &loop->result);
+    loop_assert_same(expected, &loop->result);
     assert_string_equal(expected->language, loop->result.language);
     loop_free(loop);
     free(expected);
@@ -229,7 +220,7 @@ static void sampled_text_is_the_same_with_and_without_drafts(void **state)
     struct loop_result *expected = alone(&options, samples, 12 * SECOND);
     struct loop *loop = loop_new(&target.engine, &good.engine, &options);
     assert_true(loop_transcribe(loop, samples, 12 * SECOND, TURNS_MAX));
-    assert_same(expected, &loop->result);
+    loop_assert_same(expected, &loop->result);
     loop_free(loop);
     free(expected);
     free(samples);
@@ -269,7 +260,7 @@ static void an_idle_session_gives_its_memory_back_and_goes_on(void **state)
     struct loop *loop = loop_new(&target.engine, NULL, &options);
     for (int i = 0; i < 3; i++) {
         assert_true(loop_transcribe(loop, samples, 3 * SECOND, TURNS_MAX));
-        assert_same(expected, &loop->result);
+        loop_assert_same(expected, &loop->result);
         assert_true(loop->session->holds_memory);
         now_us += 10000000;
         (void)loop_turn(loop);

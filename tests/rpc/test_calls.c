@@ -1,6 +1,6 @@
 /* The conformance suite of rpc.h: every test runs over gRPC, over the threaded twin and over the
  * pumped twin. */
-#include "rpc_test.h"
+#include "rpc_kinds.h"
 
 static void unary_answers(void **state)
 {
@@ -514,43 +514,6 @@ static void a_cut_link_breaks_its_calls(void **state)
     rpc_unref(call);
     assert_serves(env);
 }
-
-/* ---- every test on every implementation ---- */
-
-static struct env shared;
-
-static int open_kind(void **state, enum kind kind)
-{
-    env_open(&shared, kind);
-    *state = &shared;
-    return 0;
-}
-
-static int open_grpc(void **state)
-{
-    return open_kind(state, KIND_GRPC);
-}
-
-static int open_threaded(void **state)
-{
-    return open_kind(state, KIND_THREADED);
-}
-
-static int open_pumped(void **state)
-{
-    return open_kind(state, KIND_PUMPED);
-}
-
-static int close_env(void **state)
-{
-    env_close(*state);
-    return 0;
-}
-
-#define ON_ALL(test)                                                                         \
-    {#test "_grpc", test, open_grpc, close_env, NULL},                                       \
-    {#test "_threaded", test, open_threaded, close_env, NULL},                               \
-    {#test "_pumped", test, open_pumped, close_env, NULL}
 
 int main(void)
 {

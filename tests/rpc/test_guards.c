@@ -1,7 +1,7 @@
 /* What a server does against clients that hold what they do not use: calls that say nothing, that
  * are never read, that are opened and cancelled without end, or that take the place of others. The
  * first three over gRPC and both twins; the last over a real connection, frame by frame. */
-#include "rpc_test.h"
+#include "rpc_kinds.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -362,44 +362,6 @@ static void the_bucket_of_cancelled_calls_drains(void **state)
     link_peers_forget(&peers, now + 10000000);
     assert_int_equal(peers.n, 0);
 }
-
-/* ---- every test on every implementation ---- */
-
-static struct env shared;
-
-static int open_kind(void **state, enum kind kind)
-{
-    env_open(&shared, kind);
-    *state = &shared;
-    return 0;
-}
-
-static int open_grpc(void **state)
-{
-    return open_kind(state, KIND_GRPC);
-}
-
-static int open_threaded(void **state)
-{
-    return open_kind(state, KIND_THREADED);
-}
-
-static int open_pumped(void **state)
-{
-    return open_kind(state, KIND_PUMPED);
-}
-
-static int close_env(void **state)
-{
-    env_close(*state);
-    return 0;
-}
-
-#define ON_GRPC(test) {#test, test, open_grpc, close_env, NULL}
-#define ON_ALL(test)                                                                         \
-    {#test "_grpc", test, open_grpc, close_env, NULL},                                       \
-    {#test "_threaded", test, open_threaded, close_env, NULL},                               \
-    {#test "_pumped", test, open_pumped, close_env, NULL}
 
 int main(void)
 {

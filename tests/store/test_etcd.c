@@ -15,6 +15,15 @@ static struct etcd *open_client(const struct etcd_options *options)
     return etcd;
 }
 
+/* Without servers the test is skipped. */
+static struct etcd *open_here(const struct etcd_servers *servers)
+{
+    if (!servers)
+        skip();
+    struct etcd_options options = etcd_options_of(servers);
+    return open_client(&options);
+}
+
 static void put(struct etcd *etcd, const char *key, const char *value)
 {
     const struct etcd_put one = {key, value, 0};
@@ -44,11 +53,8 @@ static void keys_are_put_read_deleted_and_watched(void **state)
     static struct etcd_entries all;
     static struct etcd_news news;
     struct etcd_servers *servers = *state;
+    struct etcd *etcd = open_here(servers);
     struct error err;
-    if (!servers)
-        skip();
-    struct etcd_options options = etcd_options_of(servers);
-    struct etcd *etcd = open_client(&options);
     put(etcd, "keys/a", "one");
     put(etcd, "keys/b", "two");
     put(etcd, "keyz", "not this");
@@ -72,13 +78,9 @@ static void keys_are_put_read_deleted_and_watched(void **state)
 static void a_transaction_is_done_only_if_nothing_has_changed(void **state)
 {
     static struct etcd_entries all;
-    struct etcd_servers *servers = *state;
+    struct etcd *etcd = open_here(*state);
     struct error err;
     bool done;
-    if (!servers)
-        skip();
-    struct etcd_options options = etcd_options_of(servers);
-    struct etcd *etcd = open_client(&options);
     struct etcd_txn txn = {.n_conditions = 2,
                            .conditions = {{"txn/leader", true, 0}, {"txn/term", false, 0}},
                            .n_puts = 2,
@@ -104,12 +106,8 @@ static void a_prefix_may_end_in_the_highest_byte(void **state)
 {
     static struct etcd_entries all;
     static struct etcd_news news;
-    struct etcd_servers *servers = *state;
+    struct etcd *etcd = open_here(*state);
     struct error err;
-    if (!servers)
-        skip();
-    struct etcd_options options = etcd_options_of(servers);
-    struct etcd *etcd = open_client(&options);
     put(etcd, "p\xFF\xFF" "a", "one");
     put(etcd, "p\xFF\xFF\xFF\xFF", "two");
     put(etcd, "q", "not this");
@@ -133,11 +131,8 @@ static void a_watch_of_history_that_is_compacted_says_so(void **state)
     static struct etcd_entries all;
     static struct etcd_news news;
     struct etcd_servers *servers = *state;
+    struct etcd *etcd = open_here(servers);
     struct error err;
-    if (!servers)
-        skip();
-    struct etcd_options options = etcd_options_of(servers);
-    struct etcd *etcd = open_client(&options);
     put(etcd, "old/a", "1");
     assert_ok(etcd_range(etcd, "old/", &all, &err), &err);
     int64_t old = all.revision;
@@ -156,12 +151,9 @@ static void a_lease_lives_while_asked_and_its_loss_is_told(void **state)
     static struct etcd_entries all;
     static struct etcd_news news;
     struct etcd_servers *servers = *state;
+    struct etcd *etcd = open_here(servers);
     struct error err;
     int64_t ttl_s = 30, lease;
-    if (!servers)
-        skip();
-    struct etcd_options options = etcd_options_of(servers);
-    struct etcd *etcd = open_client(&options);
     assert_ok(etcd_grant(etcd, &ttl_s, &lease, &err), &err);
     assert_true(ttl_s >= 30);
     const struct etcd_put mine = {"lease/a", "1", lease}, nobodys = {"lease/b", "1", lease + 1};
@@ -211,12 +203,8 @@ static void a_dead_server_is_told_and_the_next_one_taken(void **state)
 static void a_full_queue_does_not_lose_the_end_of_the_link(void **state)
 {
     static struct etcd_news news;
-    struct etcd_servers *servers = *state;
+    struct etcd *etcd = open_here(*state);
     struct error err;
-    if (!servers)
-        skip();
-    struct etcd_options options = etcd_options_of(servers);
-    struct etcd *etcd = open_client(&options);
     assert_ok(etcd_watch(etcd, "full/", 1, &err), &err);
     await(etcd, ETCD_CHANGES, &news);
     for (int i = 0; i < EVENTS_MAX; i++) {

@@ -214,3 +214,12 @@ bool loop_transcribe(struct loop *loop, const int16_t *samples, size_t n, uint64
     }
     return false;
 }
+
+void loop_assert_same(const struct loop_result *a, const struct loop_result *b)
+{
+    assert_int_equal(a->n_tokens, b->n_tokens);
+    assert_memory_equal(a->tokens, b->tokens, a->n_tokens * sizeof(int32_t));
+    assert_string_equal(a->text, b->text);
+    assert_int_equal(a->n_windows, b->n_windows);
+    assert_int_equal(a->n_segments, b->n_segments);
+}

@@ -63,6 +63,9 @@ void loop_break(struct loop *loop);
 /* Transcribes one utterance; stops after turns_max turns (false). The result is in loop->result. */
 bool loop_transcribe(struct loop *loop, const int16_t *samples, size_t n, uint64_t turns_max);
 
+/* Fails the test unless tokens, text, windows and segments are the same. */
+void loop_assert_same(const struct loop_result *a, const struct loop_result *b);
+
 /* One turn; false when neither side had anything to do. */
 bool loop_turn(struct loop *loop);
 

@@ -27,6 +27,9 @@ const char *support_model(const char *file);
 char *support_temp_new(void);
 void support_temp_free(char *folder);
 
+/* Writes the text into a file that nobody else may read (mode 0600). */
+void support_write(const char *path, const char *text);
+
 /* snprintf into one of eight rotating static buffers: "%s/%s" and the like. */
 const char *support_format(const char *fmt, ...) PRINTF_LIKE(1, 2);
 

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "../../target_node/count.c"
 #include "../../target_node/gate.c"
@@ -20,15 +19,6 @@ struct fixture {
     struct gate *gate;
 };
 
-static void write_file(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    assert_int_equal(fclose(file), 0);
-    assert_int_equal(chmod(path, 0600), 0);
-}
-
 /* A new pair: its public line to the file, its secret to the signer. */
 static void new_key(struct fixture *f)
 {
@@ -37,7 +27,7 @@ static void new_key(struct fixture *f)
     struct error err;
     assert_ok(ticket_key_generate(secret, public, &err), &err);
     assert_ok(ticket_keys_parse(secret, strlen(secret), &f->signer, &keys, &err), &err);
-    write_file(f->tickets, public);
+    support_write(f->tickets, public);
 }
 
 static void open_gate(struct fixture *f, const char *api)
@@ -48,7 +38,7 @@ static void open_gate(struct fixture *f, const char *api)
     snprintf(f->api, sizeof(f->api), "%s/api", f->folder);
     new_key(f);
     if (api)
-        write_file(f->api, api);
+        support_write(f->api, api);
     assert_ok(metrics_new(metrics_target, TARGET_METRICS_N, &f->metrics, &err), &err);
     struct gate_options options = {.ticket_keys = f->tickets, .api_keys = api ? f->api : NULL,
                                    .metrics = f->metrics};
@@ -141,7 +131,7 @@ static void quotas_of_the_key_in_the_ticket(void **state)
     gate_leave(f.gate, &pass);
     assert_int_equal(enter(&f, "here:1", 0, &pass), STATUS_EXHAUSTED);  /* the day's audio */
     assert_in_range(gate_retry_ms(f.gate, &pass), 1, 24 * 3600 * 1000);
-    write_file(f.api, "other " HASH " - -\n");
+    support_write(f.api, "other " HASH " - -\n");
     assert_ok(gate_reload(f.gate, &err), &err);
     assert_int_equal(enter(&f, "here:1", 0, &pass), STATUS_DENIED);
     assert_int_equal(metrics_value(f.metrics, TARGET_METRIC_REFUSED_KEY), 1);
@@ -155,7 +145,7 @@ static void files_are_read_again_or_stay_as_they_were(void **state)
     struct gate_pass pass;
     struct error err;
     open_gate(&f, NULL);
-    write_file(f.tickets, "public nonsense\n");
+    support_write(f.tickets, "public nonsense\n");
     assert_int_equal(gate_reload(f.gate, &err), STATUS_CORRUPT);
     assert_int_equal(enter(&f, "here:1", 0, &pass), STATUS_OK);
     struct ticket_signer old = f.signer;
